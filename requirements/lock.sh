@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Writes requirements/{runtime,dev}.txt from pyproject.toml: every package pinned and hashed, no registry address.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv=$(realpath "${UV:-.venv/bin/uv}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+grep -v '^ *"mission-events",$' pyproject.toml > "$work/pyproject.toml"   # our own package is installed from schemas/
+lock() {
+  (cd "$work" && "$uv" pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-emit-find-links --no-header --no-annotate "${@:2}" -o "$1")
+  mv "$work/$1" "requirements/$1"
+}
+lock runtime.txt
+lock dev.txt --extra local --extra dev
