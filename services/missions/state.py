@@ -1,0 +1,139 @@
+"""What the ledger keeps of one user between two events: the profile and every assignment that can still change or be shown.
+
+One value of `UserState` is one row of the ledger and one key of the projection; `version` counts its changes and is the guard of
+every write. Everything that must be found again later (ended assignments, grants, the event log) has tables of its own.
+"""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Status(StrEnum):
+    """Where an assignment stands: `IN_PROGRESS -> COMPLETED -> CLAIMED`, or `-> EXPIRED`."""
+
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    CLAIMED = "CLAIMED"
+    EXPIRED = "EXPIRED"
+
+
+class ObjectiveState(msgspec.Struct, array_like=True):
+    """Progress of one objective, never above its target, and what its measure must remember to go on."""
+
+    progress: int | float = 0
+    members: list[str] = []
+    """`distinct`: the members seen, at most `target` of them, sorted."""
+    days: list[int] = []
+    """`consecutive_days`: proleptic ordinals of the local days that count, sorted and bounded."""
+    broken_days: list[int] = []
+    """`consecutive_days` with `break_on`: ordinals of the local days on which the run broke."""
+
+
+class Assignment(msgspec.Struct, array_like=True):
+    """One user's copy of one mission version for one period; its bounds were frozen as UTC instants when it was issued."""
+
+    assignment_id: str
+    mission_id: str
+    mission_version: int
+    starts_at: datetime
+    expires_at: datetime | None
+    status: Status
+    objectives: list[ObjectiveState]
+    parameters: dict[str, Any] = {}
+    """`$name` values of the definition, fixed when it was issued."""
+    completed_at: datetime | None = None
+    claimable_until: datetime | None = None
+    claimed_at: datetime | None = None
+
+
+class ZoneSegment(msgspec.Struct, array_like=True):
+    """From these period bounds on, the user's periods follow `zone`; before the first segment's bounds they follow it too."""
+
+    zone: str
+    daily_from: datetime
+    weekly_from: datetime
+
+
+class IssuedPeriod(msgspec.Struct, array_like=True):
+    """A marker: the missions of this period were issued, and the set stays as it is."""
+
+    kind: str
+    """`daily` or `weekly`."""
+    starts_at: datetime
+    ends_at: datetime
+
+
+class UserState(msgspec.Struct, omit_defaults=True):
+    """Everything that matching one event of one user needs, in one value."""
+
+    user_id: str
+    version: int = 0
+    """0 = not in the ledger yet. Each saved change adds one."""
+    stamp: int = 0
+    """A random number drawn at each save. Two states with one version and different stamps come from different histories:
+    Postgres lost its newest commits and went on from before them."""
+    zones: list[ZoneSegment] = []
+    """Oldest first; empty while the zone is unknown (UTC)."""
+    zone_known_at: datetime | None = None
+    """Event time of the newest zone that was taken over; older news of a zone are ignored."""
+    issued: list[IssuedPeriod] = []
+    catalogue_revision: int = 0
+    """The catalogue that once and season missions were last issued from."""
+    assignments: list[Assignment] = []
+    days_active: int = 0
+    """Local days with at least one event."""
+    recent_days: list[int] = []
+    """Ordinals of the newest active local days, sorted, at most `profile.RECENT_DAYS_MAX`."""
+    languages: list[str] = []
+    language: str | None = None
+    chapter: str | None = None
+    learned_at: datetime | None = None
+    """Event time of the lesson that `language` and `chapter` were taken from."""
+    open_mistakes: int = 0
+    streak: int = 0
+    streak_day: date | None = None
+    once_issued: list[str] = []
+    """Ids of once missions that were issued, ever: they are never issued again."""
+    claimed_missions: list[str] = []
+    """Ids of missions that were claimed at least once; `requires` reads it."""
+    weak_topics: list[str] = []
+    """Topic ids that `$weak_topics` and `history.topic_weak` read; empty until topic statistics fill it."""
+    daily_closed_until: datetime | None = None
+    """Daily periods that start before this are never issued any more: their markers may have been dropped."""
+    weekly_closed_until: datetime | None = None
+    """The same of weekly periods."""
+
+
+class QuestionRecord(msgspec.Struct, array_like=True):
+    """UserQuestionHistory: what one user did with one question, by event time."""
+
+    user_id: str
+    question_id: str
+    answers: int = 0
+    """How often it was answered; the guard of every write to this row."""
+    correct_answers: int = 0
+    last_correct: bool = False
+    last_answered_at: datetime | None = None
+    mistake_since: datetime | None = None
+    """Set while the last answer was wrong: when the mistake was made."""
+    corrected_at: datetime | None = None
+    topic_id: str = ""
+    chapter_id: str = ""
+    language: str = ""
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(UserState)
+
+
+def encode_state(state: UserState) -> bytes:
+    """JSON of a state, for the ledger's `state` column and the projection."""
+    return _encoder.encode(state)
+
+
+def decode_state(data: bytes | str) -> UserState:
+    """The state that `encode_state` wrote. Raises `msgspec.ValidationError` when the bytes are of another shape."""
+    return _decoder.decode(data)
