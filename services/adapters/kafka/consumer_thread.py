@@ -1,0 +1,157 @@
+"""The thread that owns the aiokafka consumer: fetches, seeks and commits there, and keeps the account of every stretch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import aiokafka
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from .records import PartitionId
+from .settings import (
+    FETCH_BYTES_MAX,
+    FETCH_WAIT_MAX_MS,
+    HEARTBEAT_S,
+    NO_TIMEOUT_S,
+    REBALANCE_TIMEOUT_S,
+    REQUEST_TIMEOUT_S,
+    SESSION_TIMEOUT_S,
+    WorkerSettings,
+)
+from .stretch import Fetched, Stretch
+
+_log = logging.getLogger(__name__)
+
+COMMIT_TIMEOUT_S: Final = 5.0
+"""Kafka's committed offset is for lag tools only: no commit may hold up a rebalance or the end of the process."""
+
+
+class _Room:
+    """The partitions that may be taken from now. Always true: aiokafka takes an empty set for "all"."""
+
+    def __init__(self, thread: BatchConsumerThread) -> None:
+        self._thread = thread
+
+    def __contains__(self, partition: object) -> bool:
+        return self._thread.has_room(partition)
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust's classes are untyped here
+    """The thread that owns the aiokafka consumer. It keeps the account of every stretch and takes no more than it allows."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.stretches: dict[Any, Stretch] = {}
+        self._settings: WorkerSettings = self.app.batches.settings
+        self._outstanding_max = 2 * self._settings.batch_size_max
+        self._full = False
+        self._room = _Room(self)
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        settings = self._settings
+        self._assignor = RoundRobinPartitionAssignor
+        return aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            client_id=settings.client_id,
+            group_id=settings.group,
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            max_poll_records=settings.batch_size_max,
+            max_partition_fetch_bytes=FETCH_BYTES_MAX,
+            fetch_max_wait_ms=FETCH_WAIT_MAX_MS,
+            session_timeout_ms=SESSION_TIMEOUT_S * 1000,
+            heartbeat_interval_ms=HEARTBEAT_S * 1000,
+            rebalance_timeout_ms=REBALANCE_TIMEOUT_S * 1000,
+            request_timeout_ms=REQUEST_TIMEOUT_S * 1000,
+            max_poll_interval_ms=NO_TIMEOUT_S * 1000,
+            **settings.security,
+        )
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Ends every stretch before anything of the next assignment can be fetched."""
+        self._end_stretches(list(self.stretches))
+        await super().on_partitions_revoked(revoked)
+
+    async def seek_from(self, positions: Mapping[Any, tuple[int, int]]) -> None:
+        """Seeks each partition: {partition: (ledger's position, offset to read from)}. Raises when one is not ours."""
+        await self.call_thread(self._seek_from, positions)
+
+    async def _seek_from(self, positions: Mapping[Any, tuple[int, int]]) -> None:
+        self._end_stretches(positions)
+        # No await until every seek is made: nothing fetched before it can be counted to the new stretch.
+        self.stretches.update({tp: Stretch(position, start) for tp, (position, start) in positions.items()})
+        await self._seek_wait(self._ensure_consumer(), {tp: start for tp, (_, start) in positions.items()})
+
+    def _end_stretches(self, partitions: Iterable[Any]) -> None:
+        for tp in partitions:
+            ended = self.stretches.pop(tp, None)
+            if ended is not None:
+                ended.stopped = True
+
+    def position_of(self, tp: Any) -> int | None:
+        """Where the consumer reads next, None when it has no position."""
+        assignment = self._ensure_consumer()._subscription.subscription.assignment
+        state = assignment.state_value(tp) if assignment is not None else None
+        return int(state.position) if state is not None and state.has_valid_position else None
+
+    def has_room(self, partition: Any) -> bool:
+        """Whether records of this partition may be taken now."""
+        stretch = self.stretches.get(partition)
+        return (
+            stretch is not None
+            and not stretch.stopped
+            and not self._full
+            and stretch.outstanding < self._outstanding_max
+        )
+
+    def _count(self) -> None:
+        outstanding = sum(s.outstanding for s in list(self.stretches.values()) if not s.stopped)
+        self._full = outstanding >= self._settings.records_in_memory_max
+
+    async def _fetch_records(self, consumer: Any, _active: Any, **limits: Any) -> dict[Any, Fetched]:
+        self._count()
+        try:
+            taken = await super()._fetch_records(consumer, self._room, **limits)
+        except OffsetOutOfRangeError as error:
+            for tp in error.args[0]:
+                self._end_stretches([tp])
+                self.parent_loop.call_soon_threadsafe(self.consumer.out_of_range, tp)
+            return {}
+        return {tp: await self._account(consumer, tp, records) for tp, records in taken.items()}
+
+    async def _account(self, consumer: Any, tp: Any, records: list[Any]) -> Fetched:
+        stretch = self.stretches[tp]
+        start = stretch.read_to
+        stretch.read_to = await consumer.position(tp)  # does not wait: the position has just been moved
+        stretch.taken += len(records)
+        generation = self.app.consumer_generation_id
+        return Fetched(PartitionId(*tp), records, start, stretch.read_to, generation, stretch)
+
+    def freed(self, stretch: Stretch, records: int) -> None:
+        """Called from the event loop when records of a stretch have been applied: looks again for partitions with room."""
+        if self._full or stretch.outstanding + records >= self._outstanding_max:
+            self.thread_loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._count()
+        fetcher = self._ensure_consumer()._fetcher
+        for waiter in list(fetcher._fetch_waiters):
+            fetcher._notify(waiter)
+
+    async def _commit(self, offsets: Mapping[Any, int]) -> bool:
+        assignment = self.assignment()
+        mine = {aiokafka.TopicPartition(*tp): offset for tp, offset in offsets.items() if TP(*tp) in assignment}
+        try:
+            await asyncio.wait_for(self._ensure_consumer().commit(mine), COMMIT_TIMEOUT_S)
+        except (KafkaError, TimeoutError) as error:
+            _log.info("offsets for lag tools were not committed: %r", error)
+            return False
+        return True

@@ -1,0 +1,42 @@
+"""What can go wrong with Kafka, each said with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class KafkaProblem(Exception):
+    """Base of the adapter's errors."""
+
+
+class BrokerUnreachable(KafkaProblem):
+    """No broker answers."""
+
+    def __init__(self, bootstrap: str, cause: BaseException | None = None) -> None:
+        super().__init__(
+            f"no Kafka broker answers at {bootstrap}{f' ({cause})' if cause else ''}: "
+            "start it, or set MISSIONS_KAFKA_BOOTSTRAP to where it is"
+        )
+        self.bootstrap = bootstrap
+
+
+class TopicsMissing(KafkaProblem):
+    """Topics that a role needs are not there."""
+
+    def __init__(self, topics: Sequence[str], bootstrap: str) -> None:
+        super().__init__(
+            f"Kafka at {bootstrap} lacks the topics {', '.join(sorted(topics))}: run `missions topics apply`"
+        )
+        self.topics = sorted(topics)
+
+
+class WorkerFailed(KafkaProblem):
+    """The worker has ended by itself; a restart is safe."""
+
+
+class PublishFailed(KafkaProblem):
+    """It is not known whether something was published: drop the publisher and look at the topic."""
+
+
+class PublisherFenced(PublishFailed):
+    """Another publisher has taken over the transactional id: this one must stop."""

@@ -1,0 +1,179 @@
+"""Lanes: one queue and one task for each partition, so that batches of different partitions overlap and those of one never do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+from typing import Protocol
+
+from .records import Batch, Fenced, Halt, Handle, PartitionId
+from .stretch import Fetched, Stretch
+
+_log = logging.getLogger(__name__)
+
+CANCEL_WAIT_S = 5.0
+"""How long a cancelled handler may take to roll back before the lanes go on without it: the ledger fences what it still does."""
+
+
+class Keeper(Protocol):
+    """What the lanes tell their owner."""
+
+    def applied(self, partition: PartitionId, stretch: Stretch, records: int) -> None:
+        """The handler has returned for so many records, and they have been acknowledged."""
+
+    def reseek(self, partition: PartitionId, reason: str) -> None:
+        """The partition must go back to the ledger's position."""
+
+    def halt(self, partition: PartitionId, reason: str) -> None:
+        """The partition is stopped."""
+
+    def gap(self, partition: PartitionId, expected: int, got: int) -> None:
+        """The first record after a seek is later than the place sought."""
+
+    def broken(self, error: BaseException) -> None:
+        """An invariant is broken: the process must end."""
+
+
+_Piece = tuple[Fetched, Callable[[], object]]
+"""What was fetched, with what acknowledges it."""
+
+
+class _Lane:
+    """One partition's queue and the task that works it off, for one stretch."""
+
+    def __init__(self, stretch: Stretch) -> None:
+        self.stretch = stretch
+        self.waiting: deque[_Piece] = deque()
+        self.arrived = asyncio.Event()
+        self.handling = False
+        self.dropped = False
+        self.task: asyncio.Task[None] | None = None
+
+
+class Lanes:
+    """All lanes of a worker. Every method runs on the event loop."""
+
+    def __init__(self, handle: Handle, keeper: Keeper, batch_size_max: int) -> None:
+        self._handle = handle
+        self._keeper = keeper
+        self._batch_size_max = batch_size_max
+        self._lanes: dict[PartitionId, _Lane] = {}
+        self._draining = False
+        self.last_batch_at: dict[PartitionId, float] = {}
+        """Unix time at which the last batch of each partition was applied."""
+        self.stale = 0
+        """Batches thrown away because their stretch had ended."""
+
+    def offer(self, fetched: Fetched, acknowledge: Callable[[], object]) -> None:
+        """Queues what was fetched, or throws it away when it is stale. Asks for a seek when something before it is missing.
+
+        The queue needs no limit of its own: the consumer thread takes no more than the stretch's account allows.
+        """
+        stretch = fetched.stretch
+        if stretch.stopped or self._draining:
+            self.stale += 1
+            return
+        if fetched.start != stretch.due:
+            _log.warning("%s: expected offset %d, was given %d", fetched.partition, stretch.due, fetched.start)
+            stretch.stopped = True
+            self._keeper.reseek(fetched.partition, "skipped")
+            return
+        if stretch.due == stretch.start and fetched.records[0].offset > stretch.start:
+            self._keeper.gap(fetched.partition, stretch.start, fetched.records[0].offset)
+        stretch.due = fetched.end
+        lane = self._lanes.get(fetched.partition)
+        if lane is None or lane.stretch is not stretch:
+            lane = self._open(fetched.partition, stretch)
+        lane.waiting.append((fetched, acknowledge))
+        lane.arrived.set()
+
+    async def drop(self, partitions: AbstractSet[PartitionId] | None = None) -> None:
+        """Throws away lanes (all when None): queued batches are forgotten, running handlers cancelled and waited for."""
+        names = list(self._lanes) if partitions is None else [p for p in partitions if p in self._lanes]
+        await self._cancel(self._lanes.pop(name) for name in names)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Takes nothing new and lets running handlers finish. False when some had to be cancelled."""
+        self._draining = True
+        lanes = [lane for lane in self._lanes.values() if lane.handling]
+        for lane in self._lanes.values():
+            lane.stretch.stopped = True
+            lane.waiting.clear()
+            lane.arrived.set()
+        tasks = [lane.task for lane in lanes if lane.task is not None]
+        pending: set[asyncio.Task[None]] = set()
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=timeout_s)
+        await self.drop()
+        return not pending
+
+    def _open(self, partition: PartitionId, stretch: Stretch) -> _Lane:
+        lane = self._lanes[partition] = _Lane(stretch)
+        lane.task = asyncio.create_task(self._work(partition, lane), name=f"lane {partition}")
+        return lane
+
+    async def _cancel(self, lanes: Iterable[_Lane]) -> None:
+        tasks = []
+        for lane in lanes:
+            lane.dropped = True
+            lane.stretch.stopped = True
+            if lane.task is not None and not lane.task.done():
+                lane.task.cancel()
+                tasks.append(lane.task)
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=CANCEL_WAIT_S)
+            for task in pending:
+                _log.error("%s goes on %.0f s after it was cancelled", task.get_name(), CANCEL_WAIT_S)
+
+    async def _work(self, partition: PartitionId, lane: _Lane) -> None:
+        try:
+            while not lane.stretch.stopped:
+                await lane.arrived.wait()
+                lane.arrived.clear()
+                while lane.waiting:
+                    await self._apply(partition, lane, self._take(lane))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, somebody must hear of it
+            self._ended(partition, lane, error)
+
+    def _ended(self, partition: PartitionId, lane: _Lane, error: BaseException) -> None:
+        """A handler did not return. What a dropped lane still raises is of no interest: its stretch is over."""
+        if lane.dropped:
+            _log.debug("%s: dropped: %r", partition, error)
+        elif isinstance(error, Fenced):
+            lane.stretch.stopped = True
+            _log.warning("%s: fenced: %s", partition, error)
+            self._keeper.reseek(partition, "fenced")
+        elif isinstance(error, Halt):
+            lane.stretch.stopped = True
+            self._keeper.halt(partition, error.reason)
+        else:
+            self._keeper.broken(error)
+
+    def _take(self, lane: _Lane) -> list[_Piece]:
+        """The next pieces to apply together: what has gathered while the last batch was applied, up to one full batch."""
+        pieces = [lane.waiting.popleft()]
+        size = len(pieces[0][0].records)
+        while lane.waiting and size + len(lane.waiting[0][0].records) <= self._batch_size_max:
+            size += len(lane.waiting[0][0].records)
+            pieces.append(lane.waiting.popleft())
+        return pieces
+
+    async def _apply(self, partition: PartitionId, lane: _Lane, pieces: list[_Piece]) -> None:
+        stretch = lane.stretch
+        first, last = pieces[0][0], pieces[-1][0]
+        records = first.records if len(pieces) == 1 else [record for piece, _ in pieces for record in piece.records]
+        lane.handling = True
+        try:
+            await self._handle(Batch(partition, records, stretch.applied_to, last.end, first.generation))
+        finally:
+            lane.handling = False
+        stretch.applied_to = last.end
+        stretch.finished += len(records)
+        self.last_batch_at[partition] = time.time()
+        for _, acknowledge in pieces:
+            acknowledge()
+        self._keeper.applied(partition, stretch, len(records))

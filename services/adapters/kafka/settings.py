@@ -1,0 +1,45 @@
+"""What the Kafka worker can be told, and the limits it keeps by itself, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+SESSION_TIMEOUT_S: Final = 12
+"""A worker that dies without a word is replaced after this long. Shorter, and a long garbage collection looks like death."""
+
+HEARTBEAT_S: Final = 3
+REBALANCE_TIMEOUT_S: Final = 30
+REQUEST_TIMEOUT_S: Final = 40
+
+FETCH_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Of one partition in one fetch: above the largest record that brokers take by default (a bit over 1 MiB)."""
+
+FETCH_WAIT_MAX_MS: Final = 100
+"""A partition that was full waits this long at most for its next fetch when the others are silent."""
+
+NO_TIMEOUT_S: Final = 1_000_000
+"""For the limits of Faust and aiokafka that would stop a worker for good: an idle standby that never comes back into its
+group, a seek that waits for the ledger. The heartbeat and the liveness probe watch over both."""
+
+DRAIN_S: Final = 10.0
+"""From the signal to the end of the process. Kubernetes kills after 30 s."""
+
+HANDLERS_DRAIN_S: Final = 6.0
+"""The part of `DRAIN_S` that running batches have to finish; what is left is for leaving the group."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Settings of one worker. `security` holds aiokafka's keywords (`security_protocol`, `ssl_context`, `sasl_…`)."""
+
+    bootstrap: str
+    """`host:port[,host:port]`"""
+    group: str
+    client_id: str = "missions"
+    batch_size_max: int = 4_000
+    """Records in one batch: enough that the cost of a transaction is spread, few enough that one lasts well under a second."""
+    records_in_memory_max: int = 64_000
+    """Records of all partitions that are fetched and not yet applied: bounds memory when many partitions lag."""
+    security: Mapping[str, object] = field(default_factory=dict)

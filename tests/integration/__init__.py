@@ -1,0 +1,1 @@
+"""Tests of the adapters and roles with real servers."""

@@ -1,0 +1,1 @@
+"""Tests of the Kafka adapter with a real broker."""

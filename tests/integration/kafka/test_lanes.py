@@ -1,0 +1,161 @@
+"""Batches of different partitions overlap in time, those of one never do; a stopped partition stops alone."""
+
+import asyncio
+from collections import Counter
+
+from services.adapters.kafka.producer import Publisher
+from services.adapters.kafka.records import Batch, Fenced, Halt, PartitionId
+
+from .conftest import MakeTopic
+from .support import Ledger, Seen, fill, running, until
+
+
+async def test_partitions_overlap(bootstrap: str, make_topic: MakeTopic, publisher: Publisher) -> None:
+    topic = await make_topic(partitions=3)
+    ledger, meeting = Ledger(), asyncio.Barrier(3)
+
+    async def handle(batch: Batch) -> None:
+        await meeting.wait()  # passes only when the handlers of all three partitions are inside
+        ledger.apply(batch)
+
+    for partition in range(3):
+        await fill(publisher, topic, 10, partition)
+    async with running(bootstrap, [topic], ledger, handle=handle):
+        await until(lambda: ledger.count == 30, "all are applied")
+
+
+async def test_batches_of_one_partition_never_overlap(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic(partitions=2)
+    ledger, inside = Ledger(), Counter[PartitionId]()
+
+    async def handle(batch: Batch) -> None:
+        inside[batch.partition] += 1
+        assert inside[batch.partition] == 1
+        await asyncio.sleep(0)
+        ledger.apply(batch)
+        inside[batch.partition] -= 1
+
+    for partition in range(2):
+        await fill(publisher, topic, 400, partition)
+    async with running(bootstrap, [topic], ledger, handle=handle, batch_size_max=20):
+        await until(lambda: ledger.count == 800, "all are applied")
+    assert len(ledger.batches) >= 40
+
+
+async def test_what_waits_for_a_slow_handler_is_bounded_and_the_other_partition_goes_on(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic(partitions=2)
+    slow, quick = PartitionId(topic, 0), PartitionId(topic, 1)
+    ledger, go_on = Ledger(), asyncio.Event()
+
+    async def handle(batch: Batch) -> None:
+        if batch.partition == slow:
+            await go_on.wait()
+        ledger.apply(batch)
+
+    await fill(publisher, topic, 500, slow.partition)
+    async with running(bootstrap, [topic], ledger, handle=handle, batch_size_max=10) as worker:
+        await fill(publisher, topic, 500, quick.partition)
+        await until(lambda: len(ledger.applied[quick]) == 500, "the quick one is applied")
+        assert 0 < worker._consumer._thread.stretches[slow].outstanding <= 30
+        assert worker.lag()[slow] == 500
+        go_on.set()
+        await until(lambda: len(ledger.applied[slow]) == 500, "the slow one is applied too")
+
+
+async def test_halt_stops_one_partition_until_it_is_resumed(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic(partitions=2)
+    bad, good = PartitionId(topic, 0), PartitionId(topic, 1)
+    ledger, seen, mended = Ledger(), Seen(), False
+
+    async def handle(batch: Batch) -> None:
+        if batch.partition == bad and not mended:
+            raise Halt("too many bad records")
+        ledger.apply(batch)
+
+    for partition in (bad, good):
+        await fill(publisher, topic, 50, partition.partition)
+    async with running(bootstrap, [topic], ledger, handle=handle, seen=seen) as worker:
+        await until(lambda: seen.halts, "the bad one is stopped")
+        await fill(publisher, topic, 50, bad.partition, first=50)
+        await fill(publisher, topic, 50, good.partition, first=50)
+        await until(lambda: len(ledger.applied[good]) == 100, "the good one goes on")
+        assert ledger.applied[bad] == []
+        assert worker.halted() == {bad: "too many bad records"}
+        assert worker.lag()[bad] == 100
+        mended = True
+        worker.resume(bad)
+        await until(lambda: len(ledger.applied[bad]) == 100, "the bad one is applied after all")
+        assert worker.halted() == {}
+    assert seen.halts == [(bad, "too many bad records")]
+
+
+async def test_fenced_goes_back_to_where_the_ledger_is(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic(partitions=2)
+    moved, other = PartitionId(topic, 0), PartitionId(topic, 1)
+    ledger, seen, fenced = Ledger(), Seen(), False
+
+    async def handle(batch: Batch) -> None:
+        nonlocal fenced
+        if batch.partition == moved and batch.start >= 100 and not fenced:
+            fenced = True
+            ledger.at[moved] = 300  # as another worker would do it
+            raise Fenced("moved")
+        ledger.apply(batch)
+
+    for partition in (moved, other):
+        await fill(publisher, topic, 500, partition.partition)
+    async with running(bootstrap, [topic], ledger, handle=handle, seen=seen, batch_size_max=50):
+        await until(lambda: ledger.at.get(moved) == 500 and ledger.at.get(other) == 500, "both are at the end")
+    assert ledger.applied[moved] == [*range(100), *range(300, 500)]
+    assert ledger.applied[other] == list(range(500))
+    assert seen.reseeks == [(moved, "fenced")]
+
+
+async def test_a_ledger_that_lost_its_last_transactions_is_given_them_again(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic()
+    partition = PartitionId(topic, 0)
+    ledger, seen = Ledger(), Seen()
+    await fill(publisher, topic, 200)
+    async with running(bootstrap, [topic], ledger, seen=seen):
+        await until(lambda: ledger.at.get(partition) == 200, "all are applied")
+        ledger.at[partition] = 120
+        del ledger.applied[partition][120:]
+        await fill(publisher, topic, 1, first=200)
+        await until(lambda: ledger.at[partition] == 201, "the rest is applied again")
+    assert ledger.applied[partition] == list(range(201))
+    assert (partition, "fenced") in seen.reseeks
+
+
+async def test_a_handler_that_is_cancelled_half_way_is_given_its_records_again(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic()
+    ledger, cancelled, entered = Ledger(), asyncio.Event(), asyncio.Event()
+
+    async def handle(batch: Batch) -> None:
+        if not cancelled.is_set():
+            entered.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+        ledger.apply(batch)
+
+    await fill(publisher, topic, 100)
+    async with running(bootstrap, [topic], ledger, handle=handle) as worker:
+        await until(entered.is_set, "the handler is inside")
+        await worker._consumer.perform_seek()
+        await until(lambda: ledger.count == 100, "all are applied")
+    assert cancelled.is_set()
+    assert ledger.applied[PartitionId(topic, 0)] == list(range(100))

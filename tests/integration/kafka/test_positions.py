@@ -1,0 +1,138 @@
+"""What happens when the ledger's position and the log do not meet: retention, truncation, and batches that went missing inside us."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from services.adapters.kafka.producer import Publisher
+from services.adapters.kafka.records import Batch, PartitionId
+from services.adapters.kafka.transport import BatchScheduler
+
+from .conftest import MakeTopic
+from .support import Ledger, Seen, fill, running, until
+
+
+async def delete_before(bootstrap: str, partition: PartitionId, offset: int) -> None:
+    """Does at once what retention does in time."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(*partition): RecordsToDelete(before_offset=offset)})
+    finally:
+        await admin.close()
+
+
+async def test_a_position_that_retention_has_overtaken_goes_to_the_log_start_and_is_reported(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic()
+    partition = PartitionId(topic, 0)
+    await fill(publisher, topic, 100)
+    await delete_before(bootstrap, partition, 60)
+    ledger, seen = Ledger({partition: 20}), Seen()
+    async with running(bootstrap, [topic], ledger, seen=seen):
+        await until(lambda: ledger.count == 40, "what is left is applied")
+    assert seen.lost == [(partition, 20, 60)]
+    assert ledger.applied[partition] == list(range(60, 100))
+    assert (ledger.batches[0].start, ledger.batches[-1].end) == (20, 100)  # the ledger's chain has no hole
+
+
+async def test_a_partition_never_read_starts_at_its_log_start_without_alarm(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic()
+    partition = PartitionId(topic, 0)
+    await fill(publisher, topic, 100)
+    await delete_before(bootstrap, partition, 60)
+    ledger, seen = Ledger(), Seen()
+    async with running(bootstrap, [topic], ledger, seen=seen):
+        await until(lambda: ledger.count == 40, "what is left is applied")
+    assert seen.lost == []
+    assert ledger.batches[0].start == 60
+
+
+async def test_retention_that_overtakes_a_running_worker_is_reported(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic()
+    partition = PartitionId(topic, 0)
+    ledger, seen, go_on, entered = Ledger(), Seen(), asyncio.Event(), asyncio.Event()
+
+    async def handle(batch: Batch) -> None:
+        entered.set()
+        await go_on.wait()
+        ledger.apply(batch)
+
+    await fill(publisher, topic, 1000)
+    async with running(bootstrap, [topic], ledger, handle=handle, seen=seen, batch_size_max=10) as worker:
+        await until(entered.is_set, "the first batch is in hand")
+        # What the client has fetched in advance is forgotten, so that it must ask the broker again.
+        thread = worker._consumer._thread
+        await fill(publisher, topic, 1, first=1000)
+        await delete_before(bootstrap, partition, 900)
+        thread.thread_loop.call_soon_threadsafe(thread._consumer._fetcher._records.clear)
+        go_on.set()
+        await until(lambda: ledger.at.get(partition) == 1001, "the rest is applied")
+    assert (partition, "out-of-range") in seen.reseeks
+    ((_, position, log_start),) = seen.lost
+    assert log_start == 900
+    assert ledger.applied[partition] == [*range(position), *range(900, 1001)]
+
+
+async def test_a_position_beyond_the_end_of_the_log_stops_the_partition(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic(partitions=2)
+    broken, good = PartitionId(topic, 0), PartitionId(topic, 1)
+    ledger, seen = Ledger({broken: 5000}), Seen()
+    for partition in (broken, good):
+        await fill(publisher, topic, 10, partition.partition)
+    async with running(bootstrap, [topic], ledger, seen=seen) as worker:
+        await until(lambda: ledger.at.get(good) == 10, "the good one is applied")
+        assert worker.halted().keys() == {broken}
+    assert "beyond the end" in seen.halts[0][1]
+    assert ledger.at[broken] == 5000
+
+
+async def test_a_batch_lost_between_client_and_lane_is_fetched_again(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = await make_topic()
+    partition = PartitionId(topic, 0)
+    dropped: list[Any] = []
+    iterate = BatchScheduler.iterate
+
+    def forgetful(self: BatchScheduler, records: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+        for key, fetched in iterate(self, records):
+            if not dropped and fetched.start > 0:
+                dropped.append(fetched)
+            else:
+                yield key, fetched
+
+    monkeypatch.setattr(BatchScheduler, "iterate", forgetful)
+    await fill(publisher, topic, 500)
+    ledger, seen = Ledger(), Seen()
+    async with running(bootstrap, [topic], ledger, seen=seen, batch_size_max=50):
+        await until(lambda: ledger.at.get(partition) == 500, "all are applied")
+    assert dropped
+    assert seen.reseeks == [(partition, "skipped")]
+    assert ledger.applied[partition] == list(range(500))
+
+
+async def test_a_hole_at_the_place_sought_is_accepted_and_reported(bootstrap: str, make_topic: MakeTopic) -> None:
+    topic = await make_topic()
+    partition = PartitionId(topic, 0)
+    async with Publisher(bootstrap, transactional_id=topic) as publisher:
+        for number in range(2):
+            async with publisher.transaction():
+                await fill(publisher, topic, 3, first=3 * number)
+    ledger, seen = Ledger({partition: 3}), Seen()  # the offset of the first transaction's marker
+    async with running(bootstrap, [topic], ledger, seen=seen):
+        await until(lambda: ledger.count == 3, "the second transaction is applied")
+    assert seen.gaps == [(partition, 3, 4)]
+    assert seen.reseeks == []
+    assert ledger.batches[0].start == 3
