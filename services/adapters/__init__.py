@@ -1,0 +1,1 @@
+"""One file for each outside thing the mission system talks to."""

@@ -1,0 +1,163 @@
+"""One transaction for one batch of an input partition: position, event log, users, outbox and dead letters move together or not at all."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import asyncpg
+import msgspec
+
+from mission_events import DeadLetter, Event
+
+from .connection import Connection, Pool
+from .migrate import ensure_event_log_days
+from .outbox import PartitionOf
+from .queries import queries
+from .writer import UserWriter
+
+_SQL = queries("batch")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of a batch's offsets; the sum is how far the position moves."""
+
+    applied: int = 0
+    unmatched: int = 0
+    duplicate: int = 0
+    late: int = 0
+    dead_letter: int = 0
+    unknown: int = 0
+    skipped: int = 0
+
+    @property
+    def total(self) -> int:
+        """Offsets accounted for."""
+        return (
+            self.applied + self.unmatched + self.duplicate + self.late + self.dead_letter + self.unknown + self.skipped
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """An accepted event with where and when the log recorded it."""
+
+    event: Event
+    offset: int
+    recorded_at: datetime
+
+
+class BatchTransaction(UserWriter):
+    """The statements of one batch, inside a transaction that the caller holds open."""
+
+    def __init__(self, connection: Connection, topic: str, partition: int, partition_of: PartitionOf) -> None:
+        super().__init__(connection, partition_of)
+        self._topic = topic
+        self._partition = partition
+
+    async def lock_position(self) -> int | None:
+        """The partition's next offset, locked until the transaction ends; None when the partition was never opened."""
+        offset: int | None = await self._connection.fetchval(_SQL["lock_position"], self._topic, self._partition)
+        return offset
+
+    async def open_position(self, first_offset: int) -> int | None:
+        """Begins the partition's account; returns its next offset, which is another worker's when that was first."""
+        await self._connection.execute(_SQL["open_position"], self._topic, self._partition, first_offset)
+        return await self.lock_position()
+
+    async def log_events(self, events: Sequence[LoggedEvent]) -> set[int]:
+        """Writes the events to the event log and returns the offsets of those that were not in it yet."""
+        if not events:
+            return set()
+        columns = (
+            [e.event.source for e in events],
+            [e.event.id for e in events],
+            [e.event.subject for e in events],
+            [e.event.type for e in events],
+            [e.event.time for e in events],
+            [e.recorded_at for e in events],
+            [e.offset for e in events],
+        )
+        data = [e.event.raw_data for e in events]
+        rows = await self._connection.fetch(_SQL["log_events"], *columns, self._topic, self._partition, data)
+        return {row[0] for row in rows}
+
+    async def dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Keeps records that can never be applied."""
+        if letters:
+            await self._connection.execute(
+                _SQL["insert_dead_letters"],
+                self._topic,
+                self._partition,
+                [d.offset for d in letters],
+                [d.reason for d in letters],
+                [d.detail for d in letters],
+                [datetime.fromtimestamp(d.timestamp / 1000, UTC) for d in letters],
+                [d.key for d in letters],
+                [d.value for d in letters],
+                [headers_json(d.headers) for d in letters],
+            )
+
+    async def advance_position(self, expected: int, to: int, tally: Tally, last_record_at: datetime) -> bool:
+        """Moves the position by compare-and-set; False when it is not at `expected`."""
+        moved = await self._connection.fetchval(
+            _SQL["advance_position"],
+            self._topic,
+            self._partition,
+            expected,
+            to,
+            tally.applied,
+            tally.unmatched,
+            tally.duplicate,
+            tally.late,
+            tally.dead_letter,
+            tally.unknown,
+            tally.skipped,
+            last_record_at,
+        )
+        return moved is not None
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What happens inside is taken back when it raises; the transaction goes on."""
+        async with self._connection.transaction():
+            yield
+
+
+class BatchLedger:
+    """What the processor asks of the ledger."""
+
+    def __init__(self, pool: Pool, partition_of: PartitionOf) -> None:
+        self._pool = pool
+        self._partition_of = partition_of
+
+    async def positions(self, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Next offsets of these partitions; those never opened are absent."""
+        rows = await self._pool.fetch(_SQL["positions"], [t for t, _ in partitions], [p for _, p in partitions])
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    @asynccontextmanager
+    async def transaction(self, topic: str, partition: int) -> AsyncIterator[BatchTransaction]:
+        """One batch. The commit does not wait for the disk: what a crash of Postgres takes back, it takes back together with
+        the position, and Kafka delivers it again."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_SQL["commit_without_waiting"])
+            yield BatchTransaction(connection, topic, partition, self._partition_of)
+
+    async def ensure_days(self, days: Sequence[date]) -> None:
+        """Makes event log partitions for these UTC days."""
+        async with self._pool.acquire() as connection:
+            await ensure_event_log_days(connection, list(days))
+
+
+def lacks_event_log_day(error: BaseException) -> bool:
+    """Whether a statement failed because the event log has no partition for an event's day."""
+    return isinstance(error, asyncpg.CheckViolationError) and "no partition of relation" in str(error)
+
+
+def headers_json(headers: Sequence[tuple[str, bytes | None]]) -> str:
+    """Record headers as JSON; bytes as Latin-1 text, which is the same bytes again."""
+    return msgspec.json.encode(
+        [(name, None if value is None else value.decode("latin-1")) for name, value in headers]
+    ).decode()

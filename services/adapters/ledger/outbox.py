@@ -1,0 +1,45 @@
+"""Puts messages into the outbox, inside the transaction that decided them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from services.missions.announcements import Announcement
+
+from .connection import Connection
+from .queries import queries
+
+_SQL = queries("batch")
+
+PartitionOf = Callable[[bytes | None], int]
+"""Output partition of a key: murmur2, as Java clients and aiokafka choose it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessage:
+    """One message to publish: `message_id` is its id for ever."""
+
+    topic: str
+    message_id: str
+    key: bytes | None
+    payload: bytes | None
+    headers: str | None = None
+    """JSON of [[name, Latin-1 text or null], …]; None = no headers."""
+
+
+def message_of(announcement: Announcement) -> OutboxMessage:
+    """The message that carries an announcement of the core."""
+    return OutboxMessage(announcement.topic, announcement.id, announcement.user_id.encode(), announcement.payload)
+
+
+async def insert_outbox(connection: Connection, messages: Sequence[OutboxMessage], partition_of: PartitionOf) -> None:
+    """Adds messages in the order given. A user's messages must be added under the lock of its `user_state` row."""
+    if messages:
+        await connection.execute(
+            _SQL["insert_outbox"],
+            [partition_of(m.key) for m in messages],
+            [m.message_id for m in messages],
+            [m.topic for m in messages],
+            [m.key for m in messages],
+            [m.payload for m in messages],
+            [m.headers for m in messages],
+        )

@@ -1,0 +1,107 @@
+-- name: lock_position
+-- The row lock is the partition's mutex: a stalled second worker waits here and then finds that the position has moved.
+select next_offset from input_position where topic = $1 and partition = $2 for update
+
+-- name: open_position
+insert into input_position (topic, partition, first_offset, next_offset) values ($1, $2, $3, $3)
+on conflict do nothing
+
+-- name: advance_position
+update input_position
+set next_offset = $4, applied = applied + $5, unmatched = unmatched + $6, duplicate = duplicate + $7, late = late + $8,
+    dead_letter = dead_letter + $9, unknown = unknown + $10, skipped = skipped + $11,
+    last_record_at = greatest(last_record_at, $12), updated_at = now()
+where topic = $1 and partition = $2 and next_offset = $3
+returning next_offset
+
+-- name: positions
+select topic, partition, next_offset from input_position
+where (topic, partition) in (select * from unnest($1::text[], $2::int[]))
+
+-- name: log_events
+-- Answers with the offsets that are new; the others are duplicates.
+insert into event_log (day, source, event_id, user_id, event_type, event_time, recorded_at, topic, partition, "offset", data)
+select (e.event_time at time zone 'UTC')::date, e.source, e.event_id, e.user_id, e.event_type, e.event_time, e.recorded_at, $8, $9, e."offset", e.data
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::bigint[], $10::json[])
+    as e (source, event_id, user_id, event_type, event_time, recorded_at, "offset", data)
+on conflict do nothing
+returning "offset"
+
+-- name: load_users
+select user_id, state from user_state where user_id = any($1)
+
+-- name: lock_users
+-- The order keeps two lanes that meet in the same users from waiting for each other.
+select user_id, state from user_state where user_id = any($1) order by user_id for update
+
+-- name: ended_assignments
+-- What the sweep has ended behind the back of the state.
+select user_id, assignment_id::text from assignment where user_id = any($1) and status = 'EXPIRED' and expired_at > $2
+
+-- name: insert_users
+insert into user_state (user_id, version, stamp, state, next_issue_at, last_active_day)
+select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::json[], $5::timestamptz[], $6::date[])
+on conflict do nothing
+returning user_id
+
+-- name: update_users
+update user_state u
+set version = n.version, stamp = n.stamp, state = n.state, next_issue_at = n.next_issue_at, last_active_day = n.last_active_day, updated_at = now()
+from unnest($1::text[], $2::bigint[], $3::bigint[], $4::json[], $5::timestamptz[], $6::date[], $7::bigint[])
+    as n (user_id, version, stamp, state, next_issue_at, last_active_day, stamp_before)
+where u.user_id = n.user_id and u.version = n.version - 1 and u.stamp = n.stamp_before
+returning u.user_id
+
+-- name: load_questions
+select q.user_id, q.question_id, q.answers, q.correct_answers, q.last_correct, q.last_answered_at, q.mistake_since, q.corrected_at,
+       q.topic_id, q.chapter_id, q.language
+from unnest($1::text[], $2::text[]) as w (user_id, question_id)
+join user_question q using (user_id, question_id)
+
+-- name: insert_questions
+-- Answers with the users whose row was as expected; a missing one was changed by somebody else.
+insert into user_question (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language)
+select user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language
+from unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::bool[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::text[])
+    as n (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language)
+on conflict do nothing
+returning user_id, question_id
+
+-- name: update_questions
+update user_question q
+set answers = n.answers, correct_answers = n.correct_answers, last_correct = n.last_correct, last_answered_at = n.last_answered_at,
+    mistake_since = n.mistake_since, corrected_at = n.corrected_at, topic_id = n.topic_id, chapter_id = n.chapter_id, language = n.language
+from unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::bool[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::int[])
+    as n (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language, answers_before)
+where q.user_id = n.user_id and q.question_id = n.question_id and q.answers = n.answers_before
+returning q.user_id, q.question_id
+
+-- name: insert_assignments
+insert into assignment (user_id, mission_id, starts_at, assignment_id, mission_version, expires_at)
+select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::uuid[], $5::int[], $6::timestamptz[])
+on conflict do nothing
+
+-- name: complete_assignments
+-- Answers with the users whose assignment was still open; a missing one has been expired by the sweep.
+update assignment a
+set status = 'COMPLETED', completed_at = n.completed_at, claimable_until = n.claimable_until, progress = n.progress
+from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::json[])
+    as n (user_id, mission_id, starts_at, completed_at, claimable_until, progress)
+where a.user_id = n.user_id and a.mission_id = n.mission_id and a.starts_at = n.starts_at and a.status = 'IN_PROGRESS'
+returning a.user_id, a.mission_id
+
+-- name: insert_outbox
+-- In the order given: a user's messages keep the order in which they were decided.
+insert into outbox (partition, message_id, topic, key, payload, headers)
+select n.partition, n.message_id, n.topic, n.key, n.payload, n.headers
+from unnest($1::smallint[], $2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::json[]) with ordinality
+    as n (partition, message_id, topic, key, payload, headers, place)
+order by n.place
+
+-- name: insert_dead_letters
+insert into dead_letter (topic, partition, "offset", reason, detail, recorded_at, key, value, headers)
+select $1, $2, n.* from unnest($3::bigint[], $4::text[], $5::text[], $6::timestamptz[], $7::bytea[], $8::bytea[], $9::json[]) as n
+on conflict do nothing
+
+-- name: commit_without_waiting
+set local synchronous_commit = off

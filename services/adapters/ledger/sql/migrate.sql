@@ -1,0 +1,25 @@
+-- name: lock
+select pg_advisory_lock($1)
+
+-- name: has_table
+select to_regclass('schema_migration') is not null
+
+-- name: create_table
+create table if not exists schema_migration (
+    number     integer primary key,
+    name       text not null,
+    digest     text not null,
+    applied_at timestamptz not null default now()
+)
+
+-- name: applied
+select number, digest from schema_migration
+
+-- name: record
+insert into schema_migration (number, name, digest) values ($1, $2, $3)
+
+-- name: event_log_partitions
+select c.relname as name from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'event_log'::regclass
+
+-- name: create_event_log_partition
+create table if not exists {name} partition of event_log for values from ('{first}') to ('{after}')

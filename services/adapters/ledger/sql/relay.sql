@@ -1,0 +1,55 @@
+-- name: begin_lane
+-- Every commit of the lane waits for the disk. A host that vanishes without closing its connection is noticed within 20 s,
+-- or its lock would keep the lane closed for hours.
+select set_config('synchronous_commit', 'on', false), set_config('tcp_keepalives_idle', '5', false),
+       set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false)
+
+-- name: try_lock
+select pg_try_advisory_lock($1, $2)
+
+-- name: open_checkpoints
+insert into relay_checkpoint (topic, partition, next_offset) select topic, $2, 0 from unnest($1::text[]) as t (topic)
+on conflict do nothing
+
+-- name: checkpoints
+select topic, next_offset from relay_checkpoint where topic = any($1) and partition = $2
+
+-- name: pending
+-- The running sum stops a few big messages from filling the memory; the first message always comes, whatever its size.
+select seq, message_id::text, topic, key, payload, headers
+from (
+    select seq, message_id, topic, key, payload, headers,
+           sum(bytes) over (order by seq) - bytes as bytes_before
+    from (
+        select *, coalesce(octet_length(payload), 0) + coalesce(octet_length(key), 0) + coalesce(pg_column_size(headers), 0) as bytes
+        from outbox where partition = $1 and topic = any($2)
+    ) as sized
+    order by seq limit $3
+) as waiting
+where bytes_before < $4
+order by seq
+
+-- name: advance_checkpoints
+-- Answers with the topics whose checkpoint was where it was expected.
+update relay_checkpoint c set next_offset = n.next_offset
+from unnest($1::text[], $3::bigint[], $4::bigint[]) as n (topic, expected, next_offset)
+where c.topic = n.topic and c.partition = $2 and c.next_offset = n.expected
+returning c.topic
+
+-- name: delete_published
+delete from outbox where partition = $1 and seq = any($2)
+
+-- name: delete_found
+delete from outbox where partition = $1 and message_id = any($2::uuid[]) returning message_id::text
+
+-- name: backlog
+-- Counting stops at $2: beyond it only the size of the trouble matters, and counting would add to it.
+select (select count(*) from (select from outbox limit $2) as counted) as pending,
+       (select min(head.created_at)
+        from generate_series(0, $1 - 1) as p (partition)
+        cross join lateral (
+            select created_at from outbox o where o.partition = p.partition order by seq limit 1
+        ) as head) as oldest
+
+-- name: highest_partition
+select max(partition) from outbox

@@ -1,0 +1,53 @@
+-- name: load_users
+select user_id, state from user_state where user_id = any($1)
+
+-- name: claim_assignment
+update assignment set status = 'CLAIMED', claimed_at = $4
+where user_id = $1 and mission_id = $2 and starts_at = $3 and status = 'COMPLETED'
+returning assignment_id
+
+-- name: insert_grant
+insert into reward_grant (assignment_id, grant_id, user_id, mission_id, granted_at, rewards) values ($1, $2, $3, $4, $5, $6)
+
+-- name: grant_of
+select grant_id::text, assignment_id::text, mission_id, granted_at, rewards from reward_grant where assignment_id = $1 and user_id = $2
+
+-- name: grants_of_user
+select grant_id::text, assignment_id::text, mission_id, granted_at, rewards from reward_grant
+where user_id = $1 and ($2::timestamptz is null or (granted_at, assignment_id) < ($2, $3::uuid))
+order by granted_at desc, assignment_id desc limit $4
+
+-- name: reward_totals
+select r ->> 'kind' as kind, coalesce(r ->> 'item_id', r ->> 'badge_id', r ->> 'content_id') as what, sum(coalesce((r ->> 'amount')::bigint, 1))::bigint as amount
+from reward_grant, json_array_elements(rewards) as r
+where user_id = $1 group by 1, 2 order by 1, 2
+
+-- name: claim_answer
+select request_hash, status, body from claim_answer where user_id = $1 and idempotency_key = $2
+
+-- name: insert_claim_answer
+insert into claim_answer (user_id, idempotency_key, request_hash, status, body) values ($1, $2, $3, $4, $5)
+on conflict do nothing returning user_id
+
+-- name: assignments_of_user
+-- Newest first; the cursor is the last row of the page before.
+select assignment_id::text, mission_id, mission_version, starts_at, expires_at, status, progress, completed_at, claimable_until, claimed_at
+from assignment
+where user_id = $1 and ($2::timestamptz is null or (starts_at, mission_id) < ($2, $3::text))
+order by starts_at desc, mission_id desc limit $4
+
+-- name: assignment_of_user
+select assignment_id::text, mission_id, mission_version, starts_at, expires_at, status, progress, completed_at, claimable_until, claimed_at
+from assignment where user_id = $1 and assignment_id = $2
+
+-- name: logged_events
+-- The day leads to the one partition that can hold the event.
+select e.source, e.event_id
+from unnest($1::text[], $2::text[], $3::date[]) as w (source, event_id, day)
+join event_log e on e.source = w.source and e.event_id = w.event_id and e.day = w.day
+
+-- name: commit_on_disk
+set local synchronous_commit = on
+
+-- name: ping
+select 1

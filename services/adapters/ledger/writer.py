@@ -1,0 +1,213 @@
+"""Reads and writes users in one transaction: their states, question rows, assignments and the messages that tell of them."""
+
+import random
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+import msgspec
+
+from services.missions.announcements import Announcement
+from services.missions.state import Assignment, QuestionRecord, Status, UserState, decode_state, encode_state
+
+from .connection import Connection, Pool, Row
+from .outbox import OutboxMessage, PartitionOf, insert_outbox, message_of
+from .queries import queries
+
+_SQL = queries("batch")
+
+EXPIRED_LOOKBACK = timedelta(days=60)
+"""How far back a reload looks for assignments that the sweep has ended; longer than any assignment stays in a state after its end."""
+
+
+@dataclass(slots=True)
+class UserChange:
+    """What a transaction changes of one user. Saving gives the state its new version and stamp."""
+
+    state: UserState
+    state_changed: bool
+    version_before: int
+    """As it was read; 0 = the user is new to the ledger."""
+    stamp_before: int
+    issued: list[Assignment] = field(default_factory=list)
+    completed: list[Assignment] = field(default_factory=list)
+    answered: list[tuple[QuestionRecord, int]] = field(default_factory=list)
+    """Question rows with the number of answers that they had when they were read (0 = no row)."""
+    announcements: list[Announcement] = field(default_factory=list)
+
+
+class UserWriter:
+    """The statements that change users, inside a transaction that the caller holds open.
+
+    Every transaction takes its row locks in one order (users by id, then questions, then assignments), so that writers which meet
+    in the same users do not block each other for good.
+    """
+
+    def __init__(self, connection: Connection, partition_of: PartitionOf) -> None:
+        self._connection = connection
+        self._partition_of = partition_of
+
+    async def load_users(self, user_ids: Iterable[str]) -> dict[str, UserState]:
+        """States of the users that the ledger knows."""
+        return _states(await self._connection.fetch(_SQL["load_users"], list(user_ids)))
+
+    async def lock_users(self, user_ids: Iterable[str], now: datetime) -> dict[str, UserState]:
+        """As `load_users`, locked, and with the assignments marked that the sweep has expired meanwhile."""
+        wanted = sorted(user_ids)
+        states = _states(await self._connection.fetch(_SQL["lock_users"], wanted))
+        for row in await self._connection.fetch(_SQL["ended_assignments"], wanted, now - EXPIRED_LOOKBACK):
+            if row[0] in states:
+                for assignment in states[row[0]].assignments:
+                    if assignment.assignment_id == row[1]:
+                        assignment.status = Status.EXPIRED
+        return states
+
+    async def load_questions(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], QuestionRecord]:
+        """What is known of these (user, question) pairs."""
+        if not keys:
+            return {}
+        rows = await self._connection.fetch(
+            _SQL["load_questions"], [user for user, _ in keys], [question for _, question in keys]
+        )
+        return {(row[0], row[1]): QuestionRecord(*row) for row in rows}
+
+    async def save(self, changes: Sequence[UserChange]) -> set[str]:
+        """Writes the changes, in the order of user ids. Returns the users whose rows were not as they had been read:
+        then the caller must take everything back to before this call and decide those users again."""
+        ordered = sorted(changes, key=lambda change: change.state.user_id)
+        conflicts = await self._save_users([c for c in ordered if c.state_changed])
+        conflicts |= await self._save_questions([pair for c in ordered for pair in c.answered])
+        if not conflicts:
+            conflicts |= await self._save_assignments(ordered)
+        if not conflicts:
+            await self.publish([message_of(a) for c in ordered for a in c.announcements])
+        return conflicts
+
+    async def _save_users(self, changes: Sequence[UserChange]) -> set[str]:
+        for change in changes:
+            change.state.version = change.version_before + 1
+            change.state.stamp = random.getrandbits(63)
+        conflicts: set[str] = set()
+        new = [c.state for c in changes if c.version_before == 0]
+        if new:
+            rows = await self._connection.fetch(_SQL["insert_users"], *_user_columns(new))
+            if len(rows) < len(new):
+                conflicts |= {s.user_id for s in new} - {row[0] for row in rows}
+        known = [c for c in changes if c.version_before > 0]
+        if known:
+            states = [c.state for c in known]
+            rows = await self._connection.fetch(
+                _SQL["update_users"], *_user_columns(states), [c.stamp_before for c in known]
+            )
+            if len(rows) < len(known):
+                conflicts |= {s.user_id for s in states} - {row[0] for row in rows}
+        return conflicts
+
+    async def _save_questions(self, answered: Sequence[tuple[QuestionRecord, int]]) -> set[str]:
+        conflicts: set[str] = set()
+        answered = sorted(answered, key=lambda pair: (pair[0].user_id, pair[0].question_id))
+        new = [record for record, before in answered if before == 0]
+        known = [(record, before) for record, before in answered if before > 0]
+        if new:
+            rows = await self._connection.fetch(_SQL["insert_questions"], *_question_columns(new))
+            if len(rows) < len(new):
+                conflicts |= {user for user, _ in {(r.user_id, r.question_id) for r in new} - {tuple(r) for r in rows}}
+        if known:
+            records = [record for record, _ in known]
+            rows = await self._connection.fetch(
+                _SQL["update_questions"], *_question_columns(records), [before for _, before in known]
+            )
+            if len(rows) < len(known):
+                conflicts |= {
+                    user for user, _ in {(r.user_id, r.question_id) for r in records} - {tuple(r) for r in rows}
+                }
+        return conflicts
+
+    async def _save_assignments(self, changes: Sequence[UserChange]) -> set[str]:
+        issued = [(c.state.user_id, a) for c in changes for a in c.issued]
+        if issued:
+            await self._connection.execute(_SQL["insert_assignments"], *_issued_columns(issued))
+        completed = [(c.state.user_id, a) for c in changes for a in c.completed]
+        if not completed:
+            return set()
+        rows = await self._connection.fetch(
+            _SQL["complete_assignments"],
+            [user for user, _ in completed],
+            [a.mission_id for _, a in completed],
+            [a.starts_at for _, a in completed],
+            [a.completed_at for _, a in completed],
+            [a.claimable_until for _, a in completed],
+            [progress_json(a) for _, a in completed],
+        )
+        if len(rows) == len(completed):
+            return set()
+        done = {tuple(row) for row in rows}
+        return {user for user, a in completed if (user, a.mission_id) not in done}
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> None:
+        """Puts messages into the outbox, in this order."""
+        await insert_outbox(self._connection, messages, self._partition_of)
+
+
+def _user_columns(states: Sequence[UserState]) -> tuple[list[object], ...]:
+    """Columns of `user_state` for `insert_users` and `update_users`."""
+    return (
+        [s.user_id for s in states],
+        [s.version for s in states],
+        [s.stamp for s in states],
+        [encode_state(s).decode() for s in states],
+        [max((p.ends_at for p in s.issued if p.kind == "daily"), default=None) for s in states],
+        [date.fromordinal(s.recent_days[-1]) if s.recent_days else None for s in states],
+    )
+
+
+def _issued_columns(issued: Sequence[tuple[str, Assignment]]) -> tuple[list[object], ...]:
+    """Columns of `assignment` for `insert_assignments`."""
+    return (
+        [user for user, _ in issued],
+        [a.mission_id for _, a in issued],
+        [a.starts_at for _, a in issued],
+        [a.assignment_id for _, a in issued],
+        [a.mission_version for _, a in issued],
+        [a.expires_at for _, a in issued],
+    )
+
+
+def progress_json(assignment: Assignment) -> str:
+    """Progress of each objective, as `assignment.progress` keeps it."""
+    return msgspec.json.encode([o.progress for o in assignment.objectives]).decode()
+
+
+def _states(rows: Sequence[Row]) -> dict[str, UserState]:
+    return {row[0]: decode_state(row[1]) for row in rows}
+
+
+def _question_columns(records: Sequence[QuestionRecord]) -> tuple[list[object], ...]:
+    return (
+        [r.user_id for r in records],
+        [r.question_id for r in records],
+        [r.answers for r in records],
+        [r.correct_answers for r in records],
+        [r.last_correct for r in records],
+        [r.last_answered_at for r in records],
+        [r.mistake_since for r in records],
+        [r.corrected_at for r in records],
+        [r.topic_id for r in records],
+        [r.chapter_id for r in records],
+        [r.language for r in records],
+    )
+
+
+class UserLedger:
+    """Transactions that change users outside the input's batches: issuing, claiming, expiring."""
+
+    def __init__(self, pool: Pool, partition_of: PartitionOf) -> None:
+        self._pool = pool
+        self._partition_of = partition_of
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[UserWriter]:
+        """A transaction whose commit waits for the disk: what an answer tells a user is never taken back."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            yield UserWriter(connection, self._partition_of)

@@ -1,0 +1,116 @@
+"""Reads and writes user states in Redis: one key a user, written only after the ledger's commit and only forward by version."""
+
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from time import monotonic
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from services.missions.state import UserState, decode_state, encode_state
+
+KEEP_SECONDS = 30 * 24 * 3600
+"""A user not seen for this long leaves the projection; the ledger still has everything."""
+
+TIMEOUT_SECONDS = 0.5
+"""The projection is a help, never a condition: what takes longer than this is read from the ledger."""
+
+BREAK_SECONDS = 1.0
+"""After a failure the projection is not asked for this long, so that a dead Redis costs its timeout once a second and not once a call."""
+
+KEYS_PER_CALL = 2000
+"""Keys in one script call: keeps Redis free for others within a few milliseconds."""
+
+_FAILURES = (RedisError, OSError, TimeoutError)
+
+
+class ProjectionUnavailable(Exception):
+    """Redis can't answer; read from the ledger instead."""
+
+
+def _script(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
+class Projection:
+    """User states in Redis. Every method raises only `ProjectionUnavailable`."""
+
+    def __init__(self, redis: "Redis", prefix: str = "") -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._broken_until = 0.0
+        self._store_forward = redis.register_script(_script("store_forward.lua"))
+        self._discard = redis.register_script(_script("discard.lua"))
+
+    @classmethod
+    def connect(cls, url: str, prefix: str = "", *, timeout_seconds: float = TIMEOUT_SECONDS) -> "Projection":
+        """A projection on the Redis at `url`. Connects at the first call."""
+        redis: Redis = Redis.from_url(
+            url,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 1),
+        )
+        return cls(redis, prefix)
+
+    async def load(self, user_ids: Sequence[str]) -> dict[str, UserState]:
+        """States of the users that are in the projection, by one call. A value that can't be read is left out."""
+        if not user_ids:
+            return {}
+        values = await self._call(self._redis.mget([self._key(user) for user in user_ids]))
+        states = {}
+        for user, value in zip(user_ids, cast("list[bytes | None]", values), strict=True):
+            state = _decode(value) if value else None
+            if state is not None and state.user_id == user:
+                states[user] = state
+        return states
+
+    async def store(self, states: Iterable[UserState]) -> None:
+        """Writes states that the ledger has committed; a version that is not above the stored one is passed over."""
+        listed = list(states)
+        for start in range(0, len(listed), KEYS_PER_CALL):
+            chunk = listed[start : start + KEYS_PER_CALL]
+            keys = [self._key(state.user_id) for state in chunk]
+            await self._call(self._store_forward(keys=keys, args=[KEEP_SECONDS, *map(_encode, chunk)]))
+
+    async def discard(self, versions: Sequence[tuple[str, int]]) -> None:
+        """Removes (user, version) pairs that turned out to be no truth of the ledger, if they are still there."""
+        if versions:
+            keys = [self._key(user) for user, _ in versions]
+            await self._call(self._discard(keys=keys, args=[version for _, version in versions]))
+
+    async def ping(self) -> None:
+        """Answers when Redis does."""
+        await self._call(self._redis.ping(), even_if_broken=True)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._redis.aclose()
+
+    async def _call(self, call: Any, *, even_if_broken: bool = False) -> Any:
+        if monotonic() < self._broken_until and not even_if_broken:
+            call.close()
+            raise ProjectionUnavailable("Redis failed a moment ago and is not asked yet")
+        try:
+            return await call
+        except _FAILURES as error:
+            self._broken_until = monotonic() + BREAK_SECONDS
+            raise ProjectionUnavailable(f"Redis can't answer: {error}") from error
+
+    def _key(self, user_id: str) -> str:
+        return f"{self._prefix}missions:{{{user_id}}}"
+
+
+def _encode(state: UserState) -> bytes:
+    return b"%d|%b" % (state.version, encode_state(state))
+
+
+def _decode(value: bytes) -> UserState | None:
+    try:
+        return decode_state(value.partition(b"|")[2])
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,102 @@
+"""Real servers for tests: one set per pytest session on free ports, and a new empty database for whoever asks."""
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from services.stack.ports import Ports, free_ports
+from services.stack.providers import choose
+from services.stack.server import Addresses, Servers
+
+DatabaseFactory = Callable[..., Awaitable[str]]
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    return free_ports(1)[0]
+
+
+@contextmanager
+def temporary_directory() -> Iterator[Path]:
+    """A directory that goes away after the block, and that Postgres may enter when it runs as another user."""
+    directory = Path(tempfile.mkdtemp(prefix="missions-test-")).resolve()
+    directory.chmod(0o711)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def stack_directory() -> Iterator[Path]:
+    """A directory for a stack of the test's own."""
+    with temporary_directory() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
+    """Kafka, Postgres and Redis, started once per session in a directory of their own and forgotten after it.
+
+    Whoever stops or kills one starts it again before the test ends: others use it too.
+    """
+    with temporary_directory() as directory:
+        choice = choose(directory, Ports.free(), durable=False)
+        pytestconfig.stash[CHOSEN] = choice.reason
+        try:
+            with choice.servers as running:
+                yield running
+        finally:
+            choice.servers.forget()
+
+
+CHOSEN = pytest.StashKey[str]()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Says which servers the session used."""
+    if CHOSEN in config.stash:
+        terminalreporter.write_line(f"servers: {config.stash[CHOSEN]}")
+
+
+@pytest.fixture(scope="session")
+def addresses(servers: Servers) -> Addresses:
+    """Where the session's servers are."""
+    return servers.addresses
+
+
+@pytest.fixture(scope="session")
+async def postgres_dsn_factory(addresses: Addresses) -> AsyncIterator[DatabaseFactory]:
+    """`await postgres_dsn_factory()` makes a new empty database; `template=` names one to clone. Gives its DSN."""
+    made: list[str] = []
+
+    async def make(template: str = "template0") -> str:
+        name = f"t_{uuid.uuid4().hex[:12]}"
+        await _execute(addresses.postgres_dsn, f'CREATE DATABASE {name} TEMPLATE "{template}"')
+        made.append(name)
+        return urlsplit(addresses.postgres_dsn)._replace(path=f"/{name}").geturl()
+
+    yield make
+    for name in made:
+        await _execute(addresses.postgres_dsn, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def fresh_database(postgres_dsn_factory: DatabaseFactory) -> str:
+    """The DSN of a new empty database."""
+    return await postgres_dsn_factory()
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
