@@ -1,0 +1,101 @@
+"""Wires the processor: Kafka's batches -> `ApplyBatch` -> ledger and projection."""
+
+import asyncio
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+
+from mission_events import TOPICS_IN
+from services.adapters import metrics
+from services.adapters.inside import InsideServer, check
+from services.adapters.kafka.records import PartitionId, Watch
+from services.adapters.kafka.settings import WorkerSettings
+from services.adapters.kafka.worker import Worker, build_worker
+from services.adapters.ledger.batch import BatchLedger
+from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS, is_passing
+from services.adapters.logs import get_logger
+from services.adapters.projection import Projection
+from services.operations.startup import load_catalogue, open_ledger, partition_chooser
+
+from .apply_batch import RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX, ApplyBatch
+from .settings import ProcessorSettings
+
+GAUGES_SECONDS = 2.0
+"""How often lag and assignment are measured: finer than any scrape."""
+
+logger = get_logger(__name__)
+
+
+async def run(settings: ProcessorSettings) -> None:
+    """Runs the processor until SIGTERM or SIGINT. Raises `StartError` and the worker's errors when it can't start."""
+    connections = settings.lanes_max + 2
+    async with open_ledger(settings, "processor", size=connections, planner=BATCH_PLANNER_SETTINGS) as pool:
+        projection = Projection.connect(settings.redis_url.get_secret_value(), settings.topic_prefix)
+        catalogue = await load_catalogue(pool)
+        ledger = BatchLedger(pool, partition_chooser(settings))
+        apply_batch = ApplyBatch(ledger, projection, catalogue, lanes_max=settings.lanes_max)
+        worker = build_worker(
+            WorkerSettings(
+                bootstrap=settings.kafka_bootstrap,
+                group=settings.topic_prefix + settings.consumer_group,
+                batch_size_max=settings.batch_size_max,
+            ),
+            [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN],
+            apply_batch,
+            lambda partitions: _positions(ledger, partitions),
+            _watch(),
+        )
+
+        async def ready() -> Mapping[str, str | None]:
+            return {
+                "kafka": None if worker.ready() else "not a member of its group yet",
+                "postgres": await check(lambda: pool.fetchval("select 1")),
+                "partitions": _halted(worker),
+            }
+
+        tasks = [asyncio.create_task(catalogue.watch()), asyncio.create_task(_measure(worker))]
+        try:
+            async with InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host).running():
+                await worker.run()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await projection.close()
+
+
+async def _positions(ledger: BatchLedger, partitions: AbstractSet[PartitionId]) -> Mapping[PartitionId, int]:
+    wait = RETRY_SECONDS_FIRST
+    while True:
+        try:
+            found = await ledger.positions(list(partitions))
+            return {PartitionId(*key): offset for key, offset in found.items()}
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            logger.warning("positions_not_read", error=repr(error), wait_seconds=wait)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, RETRY_SECONDS_MAX)
+
+
+def _watch() -> Watch:
+    return Watch(
+        on_below_log_start=lambda partition, position, start: logger.error(
+            "records_lost_to_retention", partition=str(partition), from_offset=position, to_offset=start
+        ),
+        on_reseek=lambda partition, reason: metrics.RESEEKS.labels(partition.topic, reason).inc(),
+        on_halt=lambda partition, reason: metrics.HALTED.labels(partition.topic, str(partition.partition)).set(1),
+    )
+
+
+def _halted(worker: Worker) -> str | None:
+    halted = worker.halted()
+    return "; ".join(f"{partition} is stopped: {reason}" for partition, reason in halted.items()) or None
+
+
+async def _measure(worker: Worker) -> None:
+    while True:
+        assignment = worker.assignment()
+        metrics.ASSIGNED.set(len(assignment))
+        for partition, lag in worker.lag().items():
+            metrics.LAG.labels(partition.topic, str(partition.partition)).set(lag)
+        await asyncio.sleep(GAUGES_SECONDS)

@@ -1,0 +1,221 @@
+"""The one screen that orders every effect of a batch: ledger first, then projection, then the return that acknowledges it."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from services.adapters import metrics
+from services.adapters.kafka.records import Batch, Fenced, PartitionId, Record
+from services.adapters.ledger.batch import BatchLedger, BatchTransaction, LoggedEvent, Tally, lacks_event_log_day
+from services.adapters.ledger.connection import is_data_error, is_passing
+from services.adapters.projection import Projection, ProjectionUnavailable
+from services.missions.catalogue import UnknownMission
+from services.missions.progress import Outcome
+from services.missions.state import UserState
+from services.operations.catalogue import LiveCatalogue
+
+from .dead_letters import UNPROCESSABLE, message_of_letter
+from .decide_users import BatchDecision, DecisionFailed, decide_users
+from .decode_batch import Decoded, dead_letter, decode_batch
+from .observe import observe_batch, observe_transaction
+
+RETRY_SECONDS_FIRST = 0.05
+RETRY_SECONDS_MAX = 5.0
+"""Waits between tries while a server is away: doubling, with jitter, so that lanes do not come back in step."""
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Records of one partition that one transaction applies, and the offsets `[start, end)` that it accounts for."""
+
+    partition: PartitionId
+    records: Sequence[Record]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a committed transaction leaves to do: states for the projection, and versions that were no truth of the ledger."""
+
+    store: list[UserState]
+    discard: list[tuple[str, int]]
+
+
+class ApplyBatch:
+    """Applies batches of input partitions. Safe to run in many lanes and processes at once, and to be killed at any point."""
+
+    def __init__(
+        self,
+        ledger: BatchLedger,
+        projection: Projection,
+        catalogue: LiveCatalogue,
+        *,
+        lanes_max: int,
+        at_step: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._projection = projection
+        self._catalogue = catalogue
+        self._lanes = asyncio.Semaphore(lanes_max)
+        self._at_step = at_step or _no_step
+
+    async def __call__(self, batch: Batch) -> None:
+        """Returns when every record of the batch has had its effect, once. Retries what passes by itself.
+
+        Raises `Fenced` when the position is not where this worker left it; what this call has not applied then stays unapplied.
+        """
+        async with self._lanes:
+            with observe_batch(batch):
+                await self._apply(Part(batch.partition, batch.records, batch.start, batch.end))
+
+    async def _apply(self, part: Part) -> None:
+        """Applies a part in one transaction; halves it when its data can't be applied together."""
+        try:
+            applied = await self._persist(part, decode_batch(part.partition, part.records))
+        except (DecisionFailed, UnfitData) as error:
+            await self._halve(part, error)
+            return
+        await self._at_step("committed")
+        await self._project(applied)
+        await self._at_step("projected")
+
+    async def _persist(self, part: Part, decoded: Decoded) -> Applied:
+        """Tries the transaction until it is committed, whatever passes by itself in between."""
+        wait = RETRY_SECONDS_FIRST
+        is_catalogue_old = False
+        while True:
+            try:
+                if is_catalogue_old:
+                    await self._catalogue.load()
+                return await self._transaction(part, decoded)
+            except Exception as error:
+                if is_data_error(error):
+                    raise UnfitData(str(error)) from error
+                if lacks_event_log_day(error):
+                    await self._ledger.ensure_days(sorted({e.event.time.date() for e in decoded.events}))
+                elif isinstance(error, UnknownMission) or is_passing(error):
+                    is_catalogue_old = isinstance(error, UnknownMission)
+                    wait = await _wait(part, error, wait)
+                else:
+                    raise
+
+    async def _halve(self, part: Part, error: Exception) -> None:
+        """Finds the record that can't be applied; it alone becomes a dead letter, its neighbours count."""
+        if len(part.records) > 1:
+            middle = len(part.records) // 2
+            between = part.records[middle].offset
+            await self._apply(Part(part.partition, part.records[:middle], part.start, between))
+            await self._apply(Part(part.partition, part.records[middle:], between, part.end))
+            return
+        record = part.records[0]
+        logger.error("record_unprocessable", partition=str(part.partition), offset=record.offset, exc_info=error)
+        detail = f"The record is well-formed but can't be applied: {error}. Replay it when the cause is mended."
+        letter = dead_letter(part.partition, record, UNPROCESSABLE, detail)
+        await self._project(await self._persist(part, Decoded(letters=[letter])))
+
+    async def _transaction(self, part: Part, decoded: Decoded) -> Applied:
+        cached = await self._load_projection({e.event.subject for e in decoded.events})
+        async with self._ledger.transaction(*part.partition) as transaction:
+            at = await transaction.lock_position()
+            if at is None:
+                at = await transaction.open_position(part.start)
+            if at != part.start:
+                if at is not None and at >= part.end:
+                    return await self._refresh(transaction, decoded)
+                raise Fenced(f"{part.partition} is at {at} and not at {part.start}: another worker moved it")
+            new = await transaction.log_events(decoded.events)
+            events = decoded.events
+            if len(new) < len(events):
+                events = [e for e in events if e.offset in new]
+            await self._at_step("logged")
+            decision, discard = await self._decide_and_save(transaction, events, cached)
+            await transaction.dead_letters(decoded.letters)
+            await transaction.publish([message_of_letter(letter) for letter in decoded.letters])
+            tally = _tally(part, decoded, decision, len(events))
+            newest = datetime.fromtimestamp(part.records[-1].timestamp / 1000, UTC)
+            if not await transaction.advance_position(part.start, part.end, tally, newest):
+                raise Fenced(f"{part.partition} moved away from {part.start} under its lock")
+            await self._at_step("before_commit")
+        observe_transaction(part.partition.topic, decoded, decision, tally, self._catalogue.current())
+        return Applied(decision.for_projection, discard)
+
+    async def _decide_and_save(
+        self, transaction: BatchTransaction, events: Sequence[LoggedEvent], cached: Mapping[str, UserState]
+    ) -> tuple[BatchDecision, list[tuple[str, int]]]:
+        """Decides on cached states; users whose rows were not as read are locked, loaded and decided again."""
+        catalogue = self._catalogue.current()
+        versions = {user_id: state.version for user_id, state in cached.items()}
+        decision = BatchDecision()
+        discard: list[tuple[str, int]] = []
+        again: set[str] | None = None
+        while True:
+            await decide_users(transaction, events, cached, catalogue, decision, again)
+            try:
+                async with transaction.savepoint():
+                    if conflicts := await transaction.save(decision.changes):
+                        raise _Conflict(conflicts)  # takes the partly written changes back
+                return decision, discard
+            except _Conflict as conflict:
+                metrics.CONFLICTS.inc(len(conflict.users))
+                discard += [(user, versions[user]) for user in conflict.users if user in versions]
+                again = conflict.users
+
+    async def _refresh(self, transaction: BatchTransaction, decoded: Decoded) -> Applied:
+        """The part was applied before, by an earlier delivery or a commit whose answer was lost: only the projection may lack it."""
+        states = await transaction.load_users({e.event.subject for e in decoded.events})
+        return Applied(list(states.values()), [])
+
+    async def _load_projection(self, users: set[str]) -> dict[str, UserState]:
+        try:
+            return await self._projection.load(list(users))
+        except ProjectionUnavailable:
+            metrics.PROJECTION_FAILURES.labels("processor").inc()
+            return {}
+
+    async def _project(self, applied: Applied) -> None:
+        try:
+            await self._projection.discard(applied.discard)
+            await self._projection.store(applied.store)
+        except ProjectionUnavailable:
+            metrics.PROJECTION_FAILURES.labels("processor").inc()
+
+
+class UnfitData(Exception):
+    """The ledger can't hold some value of this part."""
+
+
+class _Conflict(Exception):
+    def __init__(self, users: set[str]) -> None:
+        super().__init__(f"{len(users)} users were changed by another writer")
+        self.users = users
+
+
+async def _wait(part: Part, error: Exception, seconds: float) -> float:
+    """Waits before the next try, and returns how long to wait after it."""
+    metrics.BATCH_RETRIES.labels(type(error).__name__).inc()
+    logger.warning("batch_retry", partition=str(part.partition), error=repr(error), wait_seconds=seconds)
+    await asyncio.sleep(seconds * random.uniform(0.5, 1.5))
+    return min(seconds * 2, RETRY_SECONDS_MAX)
+
+
+async def _no_step(_name: str) -> None: ...
+
+
+def _tally(part: Part, decoded: Decoded, decision: BatchDecision, new_events: int) -> Tally:
+    outcomes = decision.outcomes
+    return Tally(
+        applied=outcomes[Outcome.APPLIED],
+        unmatched=outcomes[Outcome.UNMATCHED],
+        late=outcomes[Outcome.LATE],
+        duplicate=len(decoded.events) - new_events,
+        dead_letter=len(decoded.letters),
+        unknown=decoded.unknown,
+        skipped=part.end - part.start - decoded.records,
+    )

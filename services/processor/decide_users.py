@@ -1,0 +1,137 @@
+"""Runs the core's decision for every user of a batch and keeps what came of it, so that single users can be decided again."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from mission_events import QuestionAnswered
+from services.adapters.ledger.batch import BatchTransaction, LoggedEvent
+from services.adapters.ledger.writer import UserChange
+from services.missions.announcements import assigned, completed
+from services.missions.catalogue import Catalogue, UnknownMission
+from services.missions.decide import Decision, decide
+from services.missions.progress import Outcome
+from services.missions.state import QuestionRecord, UserState
+
+
+class DecisionFailed(Exception):
+    """The core could not decide on some event of this batch."""
+
+
+@dataclass(slots=True)
+class _User:
+    decision: Decision
+    change: UserChange | None
+    show: bool
+
+
+@dataclass(slots=True)
+class BatchDecision:
+    """What a batch decides, by user."""
+
+    users: dict[str, _User] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> list[UserChange]:
+        """What must be written to the ledger."""
+        return [user.change for user in self.users.values() if user.change is not None]
+
+    @property
+    def outcomes(self) -> Counter[Outcome]:
+        """How many events were applied, unmatched or late."""
+        return Counter(outcome for user in self.users.values() for outcome in user.decision.outcomes)
+
+    @property
+    def for_projection(self) -> list[UserState]:
+        """States that the projection lacks: changed ones, and those that had to be read from the ledger."""
+        return [user.decision.state for user in self.users.values() if user.show and user.decision.state.version > 0]
+
+    def count_by_type(self, catalogue: Catalogue, what: str) -> Counter[str]:
+        """Assignments `issued` or `completed`, by mission type."""
+        return Counter(
+            str(catalogue.get(assignment.mission_id, assignment.mission_version).mission.type)
+            for user in self.users.values()
+            for assignment in getattr(user.decision, what)
+        )
+
+
+async def decide_users(
+    transaction: BatchTransaction,
+    events: Sequence[LoggedEvent],
+    cached: Mapping[str, UserState],
+    catalogue: Catalogue,
+    into: BatchDecision,
+    only: set[str] | None = None,
+) -> None:
+    """Decides all events, user by user, into `into`. With `only`, these users alone, on locked rows of the ledger.
+
+    Raises `DecisionFailed` when the core can't decide on some event, and `UnknownMission` when `catalogue` is too old to.
+    """
+    by_user: dict[str, list[LoggedEvent]] = {}
+    for event in events:
+        user_id = event.event.subject
+        if only is None or user_id in only:
+            by_user.setdefault(user_id, []).append(event)
+    if only is None:
+        missing = [user for user in by_user if user not in cached]
+        loaded = await transaction.load_users(missing) if missing else {}
+        states = {**cached, **loaded}
+    else:
+        states = loaded = await transaction.lock_users(only, datetime.now(UTC))
+    questions = await _load_questions(transaction, by_user.values())
+    for user_id, user_events in by_user.items():
+        state = states.get(user_id) or UserState(user_id)
+        into.users[user_id] = _decide_user(state, user_events, questions.get(user_id, {}), catalogue, user_id in loaded)
+
+
+async def _load_questions(
+    transaction: BatchTransaction, groups: Iterable[Sequence[LoggedEvent]]
+) -> dict[str, dict[str, QuestionRecord]]:
+    keys = sorted(
+        {
+            (e.event.subject, e.event.data.question_id)
+            for group in groups
+            for e in group
+            if isinstance(e.event.data, QuestionAnswered)
+        }
+    )
+    found: dict[str, dict[str, QuestionRecord]] = {}
+    if keys:
+        for (user_id, question_id), record in (await transaction.load_questions(keys)).items():
+            found.setdefault(user_id, {})[question_id] = record
+    return found
+
+
+def _decide_user(
+    state: UserState,
+    events: Sequence[LoggedEvent],
+    questions: dict[str, QuestionRecord],
+    catalogue: Catalogue,
+    loaded: bool,
+) -> _User:
+    version, stamp = state.version, state.stamp
+    try:
+        decision = decide(state, events, questions, catalogue)
+    except UnknownMission:
+        raise
+    except Exception as error:
+        raise DecisionFailed(f"user {state.user_id}: {type(error).__name__}: {error}") from error
+    change = None
+    if decision.changed or decision.answered:
+        change = UserChange(
+            decision.state,
+            decision.changed,
+            version,
+            stamp,
+            issued=decision.issued,
+            completed=decision.completed,
+            answered=[
+                (record, decision.answers_before[question_id]) for question_id, record in decision.answered.items()
+            ],
+            announcements=[
+                *(assigned(state.user_id, a, catalogue) for a in decision.issued),
+                *(completed(state.user_id, a, catalogue) for a in decision.completed),
+            ],
+        )
+    return _User(decision, change, decision.changed or loaded)

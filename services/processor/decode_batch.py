@@ -1,0 +1,57 @@
+"""Turns the records of a batch into events to apply and dead letters to keep."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from mission_events import DeadLetter, Event, Rejected, decode
+from services.adapters.kafka.records import PartitionId, Record
+from services.adapters.ledger.batch import LoggedEvent
+
+
+@dataclass(slots=True)
+class Decoded:
+    """A batch after decoding; every record is in exactly one of `events`, `letters` and `unknown`."""
+
+    events: list[LoggedEvent] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    unknown: int = 0
+    key_mismatches: int = 0
+
+    @property
+    def records(self) -> int:
+        """How many records were decoded."""
+        return len(self.events) + len(self.letters) + self.unknown
+
+
+def decode_batch(partition: PartitionId, records: Iterable[Record]) -> Decoded:
+    """Decodes each record against its own Kafka timestamp, so that a replay decides the same."""
+    found = Decoded()
+    for record in records:
+        recorded_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        result = decode(record.value, record.headers, record_timestamp=recorded_at)
+        if isinstance(result, Event):
+            found.events.append(LoggedEvent(result, record.offset, recorded_at))
+            if record.key != result.subject.encode():
+                found.key_mismatches += 1
+        elif isinstance(result, Rejected):
+            found.letters.append(dead_letter(partition, record, result.reason, result.detail, result.pointer))
+        else:
+            found.unknown += 1
+    return found
+
+
+def dead_letter(partition: PartitionId, record: Record, reason: str, detail: str, pointer: str = "") -> DeadLetter:
+    """The dead letter of a record, with its original bytes."""
+    return DeadLetter(
+        value=record.value,
+        key=record.key,
+        headers=tuple(record.headers),
+        reason=str(reason),
+        detail=detail,
+        pointer=pointer,
+        topic=partition.topic,
+        partition=partition.partition,
+        offset=record.offset,
+        timestamp=record.timestamp,
+    )

@@ -1,0 +1,25 @@
+"""Settings of the processor."""
+
+from pydantic import Field
+
+from services.adapters.settings import ServerSettings
+
+
+class ProcessorSettings(ServerSettings):
+    """From `MISSIONS_*` variables."""
+
+    inside_host: str = Field(default="127.0.0.1", description="Where /livez, /readyz and /metrics listen")
+    inside_port: int = Field(default=18091, description="Port of /livez, /readyz and /metrics")
+    consumer_group: str = Field(default="missions-processor", description="Kafka consumer group")
+    batch_size_max: int = Field(
+        default=4000,
+        ge=1,
+        le=50_000,
+        description="Records in one transaction: larger is faster, smaller is sooner",
+    )
+    lanes_max: int = Field(
+        default=3,
+        ge=1,
+        le=64,
+        description="Batches in work at once: Python decodes one while Postgres writes others",
+    )

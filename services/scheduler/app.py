@@ -1,0 +1,76 @@
+"""Wires the scheduler: a look at the clock every few seconds, until it is told to stop."""
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from time import monotonic
+
+from mission_events import TOPICS_IN
+from services.adapters import metrics
+from services.adapters.inside import InsideServer, check
+from services.adapters.kafka.admin import end_offsets
+from services.adapters.ledger.connection import is_passing
+from services.adapters.ledger.sweep import SweepLedger
+from services.adapters.ledger.writer import UserLedger
+from services.adapters.logs import get_logger
+from services.adapters.projection import Projection
+from services.operations.issue import Issuer
+from services.operations.startup import load_catalogue, open_ledger, partition_chooser
+
+from .settings import SchedulerSettings
+from .tick import tick
+
+STALLED_SECONDS = 600
+"""A look that takes longer has hung: the probe says so and the process is started again."""
+
+logger = get_logger(__name__)
+
+
+async def run(settings: SchedulerSettings) -> None:
+    """Runs the scheduler until SIGTERM or SIGINT. Raises `StartError` when it can't start."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_ledger(settings, "scheduler", size=4) as pool:
+        projection = Projection.connect(settings.redis_url.get_secret_value(), settings.topic_prefix)
+        catalogue = await load_catalogue(pool)
+        chooser = partition_chooser(settings)
+        ledger = SweepLedger(pool, chooser)
+        issuer = Issuer(UserLedger(pool, chooser), projection, catalogue)
+        topics = [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN]
+        last_look = monotonic()
+
+        async def ready() -> Mapping[str, str | None]:
+            return {"postgres": await check(lambda: pool.fetchval("select 1"))}
+
+        def live() -> str | None:
+            silent = monotonic() - last_look
+            return None if silent < STALLED_SECONDS else f"the clock was last looked at {silent:.0f} s ago"
+
+        watching = asyncio.create_task(catalogue.watch())
+        async with InsideServer(settings.inside_port, live, ready, host=settings.inside_host).running():
+            while not stop.is_set():
+                try:
+                    await tick(
+                        ledger,
+                        issuer,
+                        catalogue,
+                        lambda: end_offsets(settings.kafka_bootstrap, topics),
+                        datetime.now(UTC),
+                        active_days=settings.active_days,
+                        event_log_days=settings.event_log_days,
+                    )
+                    metrics.LAST_TICK.set_to_current_time()
+                except Exception as error:
+                    if not is_passing(error):
+                        raise
+                    logger.warning("tick_failed", error=repr(error))
+                last_look = monotonic()
+                try:
+                    await asyncio.wait_for(stop.wait(), settings.tick_seconds)
+                except TimeoutError:
+                    continue
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await projection.close()

@@ -1,0 +1,269 @@
+"""A batch has its effect once: on a real ledger and projection, without Kafka."""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mission_events import LearningData, SessionStarted, encode_event
+from services.adapters.kafka.records import Batch, Fenced, PartitionId
+from services.adapters.ledger.batch import BatchLedger
+from services.adapters.ledger.connection import Pool
+from services.adapters.projection import Projection
+from services.missions.state import Status, UserState, decode_state
+from services.operations.catalogue import CatalogueWatcher
+from services.processor.apply_batch import ApplyBatch
+from tests.support.events import answer, lesson, xp
+from tests.support.ledger import partition_of
+
+NOW = datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class FakeRecord:
+    """A record as Kafka's client hands it over."""
+
+    offset: int
+    value: bytes | None
+    key: bytes | None
+    timestamp: int = int(NOW.timestamp() * 1000)
+    timestamp_type: int = 0
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+def event(user: str, data: LearningData, event_id: str | None = None, at: datetime = NOW) -> tuple[bytes, bytes]:
+    return user.encode(), encode_event(
+        data, event_id=event_id or secrets.token_hex(8), source="test", subject=user, time=at
+    )
+
+
+def batch(
+    topic: str, start: int, *events: tuple[bytes, bytes | None], end: int | None = None, partition: int = 0
+) -> Batch:
+    records = [FakeRecord(start + place, value, key) for place, (key, value) in enumerate(events)]
+    last = end if end is not None else start + len(records)
+    return Batch(PartitionId(topic, partition), records, start, last, 1)
+
+
+XP = "learning.xp-earned"
+LESSONS = "learning.lesson-completed"
+ANSWERS = "learning.question-answered"
+
+
+@pytest.fixture
+async def apply(pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher) -> ApplyBatch:
+    return ApplyBatch(BatchLedger(pool, partition_of), projection, live_catalogue, lanes_max=8)
+
+
+async def state_of(pool: Pool, user: str) -> UserState:
+    return decode_state(await pool.fetchval("select state from user_state where user_id = $1", user))
+
+
+async def progress(pool: Pool, user: str) -> dict[str, float]:
+    return {a.mission_id: a.objectives[0].progress for a in (await state_of(pool, user)).assignments}
+
+
+async def tally(pool: Pool, topic: str) -> dict[str, int]:
+    row = await pool.fetchrow("select * from input_position where topic = $1", topic)
+    assert row is not None
+    names = ("next_offset", "applied", "unmatched", "duplicate", "late", "dead_letter", "unknown", "skipped")
+    return {name: row[name] for name in names if row[name]}
+
+
+async def test_events_issue_missions_and_move_them(apply: ApplyBatch, pool: Pool, projection: Projection) -> None:
+    await apply(batch(XP, 0, event("ann", xp(5)), event("ann", xp(7)), event("bob", xp(30))))
+
+    assert (await progress(pool, "ann"))["daily-xp-20"] == 12
+    assert (await progress(pool, "bob"))["daily-xp-20"] == 20
+    assert await tally(pool, XP) == {"next_offset": 3, "applied": 3}
+    shown = await projection.load(["ann", "bob"])
+    assert shown == {"ann": await state_of(pool, "ann"), "bob": await state_of(pool, "bob")}
+    rows = await pool.fetch("select mission_id, status from assignment where user_id = 'bob' order by 1")
+    assert [tuple(row) for row in rows] == [
+        ("daily-lesson-1", "IN_PROGRESS"),
+        ("daily-xp-20", "COMPLETED"),
+        ("fix-mistakes-2", "IN_PROGRESS"),
+    ]
+    topics = await pool.fetch("select topic, count(*) from outbox group by 1 order by 1")
+    assert [tuple(row) for row in topics] == [("missions.mission-assigned", 6), ("missions.mission-completed", 1)]
+
+
+async def test_a_batch_delivered_again_changes_nothing_and_fills_the_projection(
+    apply: ApplyBatch, pool: Pool, projection: Projection
+) -> None:
+    first = batch(XP, 0, event("ann", xp(5)), event("bob", xp(3)))
+    await apply(first)
+    before = await pool.fetch("select * from user_state order by user_id")
+    await projection.discard([("ann", 1), ("bob", 1)])
+
+    await apply(first)
+
+    assert await pool.fetch("select * from user_state order by user_id") == before
+    assert set(await projection.load(["ann", "bob"])) == {"ann", "bob"}
+    assert await tally(pool, XP) == {"next_offset": 2, "applied": 2}
+
+
+async def test_an_event_produced_twice_counts_once(apply: ApplyBatch, pool: Pool) -> None:
+    same = event("ann", xp(5), "the-same")
+    await apply(batch(XP, 0, same, same))
+    await apply(batch(XP, 2, same, event("ann", xp(1))))
+
+    assert (await progress(pool, "ann"))["daily-xp-20"] == 6
+    assert await tally(pool, XP) == {"next_offset": 4, "applied": 2, "duplicate": 2}
+
+
+async def test_a_stalled_worker_is_fenced(apply: ApplyBatch, pool: Pool) -> None:
+    await apply(batch(XP, 0, event("ann", xp(1)), event("ann", xp(1))))
+
+    with pytest.raises(Fenced):
+        await apply(batch(XP, 1, event("ann", xp(1)), event("ann", xp(1))))
+    with pytest.raises(Fenced):
+        await apply(batch(XP, 5, event("ann", xp(1))))
+
+    assert (await progress(pool, "ann"))["daily-xp-20"] == 2
+
+
+async def test_offsets_without_records_are_accounted_as_skipped(apply: ApplyBatch, pool: Pool) -> None:
+    await apply(batch(XP, 0, event("ann", xp(1)), end=5))
+    await apply(batch(XP, 5, event("ann", xp(1))))
+
+    assert await tally(pool, XP) == {"next_offset": 6, "applied": 2, "skipped": 4}
+
+
+async def test_two_lanes_that_meet_in_the_same_users_lose_nothing(apply: ApplyBatch, pool: Pool) -> None:
+    users = [f"user-{number}" for number in range(50)]
+
+    def of_topic(topic: str, data: Callable[[], LearningData]) -> list[Batch]:
+        size = len(users)
+        return [batch(topic, size * round_, *(event(user, data()) for user in users)) for round_ in range(4)]
+
+    questions = itertools.count()
+    lanes = [
+        of_topic(XP, lambda: xp(2)),
+        of_topic(LESSONS, lesson),
+        of_topic(ANSWERS, lambda: answer(f"q-{next(questions)}", correct=False)),
+        of_topic("learning.session-started", lambda: SessionStarted(timezone="Asia/Kathmandu")),
+    ]
+
+    async def run(lane: list[Batch]) -> None:
+        for each in lane:
+            await apply(each)
+
+    await asyncio.gather(*(run(lane) for lane in lanes))
+
+    for user in users:
+        reached = await progress(pool, user)
+        assert reached["daily-xp-20"] == 8
+        assert reached["daily-lesson-1"] == 1
+        state = await state_of(pool, user)
+        assert state.open_mistakes == 4
+        assert len({a.mission_id for a in state.assignments}) == len(state.assignments)
+
+
+async def test_the_projection_may_hold_a_history_that_the_ledger_lost(
+    apply: ApplyBatch, pool: Pool, projection: Projection
+) -> None:
+    await apply(batch(XP, 0, event("ann", xp(1))))
+    known = await pool.fetchrow("select * from user_state where user_id = 'ann'")
+    position = await pool.fetchrow("select * from input_position where topic = $1", XP)
+    assert known is not None
+    assert position is not None
+    lost = event("ann", xp(10), "lost")
+    await apply(batch(XP, 1, lost))
+    # Postgres crashed and took the last commit back, position and all; Redis still has what it had seen.
+    await pool.execute(
+        "update user_state set version = $1, stamp = $2, state = $3 where user_id = 'ann'",
+        known["version"], known["stamp"], known["state"],
+    )  # fmt: skip
+    await pool.execute("update input_position set next_offset = 1, applied = 1 where topic = $1", XP)
+    await pool.execute("delete from event_log where event_id = 'lost'")
+
+    # Another event reaches the same version number by another history, then the lost one is delivered again.
+    await apply(batch(LESSONS, 0, event("ann", lesson())))
+    await apply(batch(XP, 1, lost))
+
+    reached = await progress(pool, "ann")
+    assert (reached["daily-xp-20"], reached["daily-lesson-1"]) == (11, 1)
+    assert (await projection.load(["ann"]))["ann"] == await state_of(pool, "ann")
+
+
+async def test_a_correction_counts_once(apply: ApplyBatch, pool: Pool) -> None:
+    right, wrong = answer("q-1", correct=True), answer("q-1", correct=False)
+    await apply(batch(ANSWERS, 0, event("ann", wrong), event("ann", right), event("ann", right)))
+    assert (await progress(pool, "ann"))["fix-mistakes-2"] == 1
+
+    later = NOW + timedelta(seconds=1)
+    await apply(batch(ANSWERS, 3, event("ann", wrong, at=later), event("ann", right, at=later)))
+
+    state = await state_of(pool, "ann")
+    assert (await progress(pool, "ann"))["fix-mistakes-2"] == 2
+    assert state.open_mistakes == 0
+    row = await pool.fetchrow("select answers, correct_answers, mistake_since from user_question")
+    assert row is not None
+    assert tuple(row) == (5, 3, None)
+
+
+async def test_bad_records_are_kept_and_their_neighbours_count(apply: ApplyBatch, pool: Pool) -> None:
+    await apply(batch(XP, 0, event("ann", xp(1)), (b"ann", b"{nonsense"), (b"ann", None), event("ann", xp(2))))
+
+    assert (await progress(pool, "ann"))["daily-xp-20"] == 3
+    assert await tally(pool, XP) == {"next_offset": 4, "applied": 2, "dead_letter": 2}
+    letters = await pool.fetch('select "offset", reason, value from dead_letter order by 1')
+    assert [tuple(row) for row in letters] == [(1, "not_json", b"{nonsense"), (2, "tombstone", None)]
+    published = await pool.fetch("select payload from outbox where topic = 'missions.dead-letter' order by seq")
+    assert [row[0] for row in published] == [b"{nonsense", None]
+
+
+async def test_a_record_that_breaks_the_core_becomes_a_dead_letter_alone(
+    apply: ApplyBatch, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.missions import decide as core
+    from services.missions.progress import apply as honest
+
+    def breaks_on_thirteen(state: UserState, event_type: str, data: dict[str, object], *rest: object) -> object:
+        if data.get("amount") == 13:
+            raise ZeroDivisionError("thirteen")
+        return honest(state, event_type, data, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(core, "apply", breaks_on_thirteen)
+    await apply(batch(XP, 0, *(event("ann", xp(amount)) for amount in (1, 2, 13, 3, 4))))
+
+    assert (await progress(pool, "ann"))["daily-xp-20"] == 10
+    assert await tally(pool, XP) == {"next_offset": 5, "applied": 4, "dead_letter": 1}
+    letter = await pool.fetchrow('select "offset", reason, detail from dead_letter')
+    assert letter is not None
+    assert (letter["offset"], letter["reason"]) == (2, "unprocessable")
+    assert "thirteen" in letter["detail"]
+
+
+async def test_a_late_event_is_counted_as_late(apply: ApplyBatch, pool: Pool) -> None:
+    await apply(batch(XP, 0, event("ann", xp(5), at=NOW - timedelta(days=30)), event("ann", xp(1))))
+
+    assert (await progress(pool, "ann"))["daily-xp-20"] == 1
+    assert await tally(pool, XP) == {"next_offset": 2, "applied": 1, "late": 1}
+
+
+async def test_what_the_sweep_has_expired_is_not_completed(apply: ApplyBatch, pool: Pool) -> None:
+    await apply(batch(XP, 0, event("ann", xp(1))))
+    await pool.execute("update assignment set status = 'EXPIRED', expired_at = now() where mission_id = 'daily-xp-20'")
+
+    await apply(batch(XP, 1, event("ann", xp(19))))
+
+    state = await state_of(pool, "ann")
+    expired = next(a for a in state.assignments if a.mission_id == "daily-xp-20")
+    assert expired.status is Status.IN_PROGRESS, "the view decides by the clock what is shown as EXPIRED"
+    assert expired.objectives[0].progress == 1
+    assert await pool.fetchval("select count(*) from outbox where topic = 'missions.mission-completed'") == 0
+
+
+async def test_old_days_get_their_partition_when_the_first_event_comes(apply: ApplyBatch, pool: Pool) -> None:
+    day = (NOW - timedelta(days=20)).date()
+    await pool.execute(f"drop table event_log_{day:%Y%m%d}")
+
+    await apply(batch(XP, 0, event("ann", xp(1), at=NOW - timedelta(days=20))))
+
+    assert await pool.fetchval("select count(*) from event_log where day = $1", day) == 1
