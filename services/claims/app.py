@@ -1,0 +1,61 @@
+"""Wires the claims role: HTTP -> ledger -> projection, until it is told to stop."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from fastapi import FastAPI
+
+from services.adapters.http import create_http_app
+from services.adapters.http_server import HttpServer, serve_until_signal
+from services.adapters.inside import InsideServer, check
+from services.adapters.ledger.users import Users
+from services.adapters.projection import Projection
+from services.adapters.tokens import TokenKeyError, TokenVerifier
+from services.operations.refresh import FreshCatalogue
+from services.operations.startup import VERSION, StartError, load_catalogue, open_ledger, partition_chooser
+
+from .claim_reward import ClaimReward
+from .routes import claims_router
+from .settings import ClaimsSettings
+
+DESCRIPTION = "Turns completed missions into rewards, once."
+
+
+def utc_now() -> datetime:
+    """The system's clock."""
+    return datetime.now(UTC)
+
+
+def create_app(claim_reward: ClaimReward, verifier: TokenVerifier, clock: Callable[[], datetime] = utc_now) -> FastAPI:
+    """The HTTP application of the claims role."""
+    app = create_http_app("Missions: claims", DESCRIPTION, verifier, VERSION)
+    app.include_router(claims_router(claim_reward, clock))
+    return app
+
+
+async def run(settings: ClaimsSettings) -> None:
+    """Runs the claims role until SIGTERM or SIGINT. Raises `StartError` or `PortError` when it can't start."""
+    try:
+        verifier = TokenVerifier.from_settings(settings)
+    except TokenKeyError as error:
+        raise StartError(error.problem, error.fix) from error
+    async with open_ledger(settings, "claims", size=settings.postgres_connections) as pool:
+        projection = Projection.connect(settings.redis_url.get_secret_value(), settings.topic_prefix)
+        catalogue = await load_catalogue(pool)
+        users = Users(pool, partition_chooser(settings))
+        app = create_app(ClaimReward(users, projection, FreshCatalogue(catalogue)), verifier)
+        server = HttpServer(app, settings.http_host, settings.http_port, variable="MISSIONS_HTTP_PORT")
+        server.bind()
+
+        async def ready() -> Mapping[str, str | None]:
+            return {"postgres": await check(users.ping), "http": server.trouble()}
+
+        watching = asyncio.create_task(catalogue.watch())
+        try:
+            async with InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host).running():
+                await serve_until_signal(server)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await projection.close()
