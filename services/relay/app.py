@@ -1,0 +1,54 @@
+"""Wires the relay: ledger -> lanes -> topics out, until it is told to stop."""
+
+import asyncio
+import signal
+from collections.abc import Mapping
+
+from mission_events import TOPICS_OUT
+from services.adapters.inside import InsideServer, check
+from services.adapters.kafka.transactional import OutputTopics
+from services.adapters.ledger.relay_store import LANE_PLANNER_SETTINGS, RelayStore
+from services.operations.startup import StartError, open_ledger
+
+from .relay import Relay
+from .settings import RelaySettings
+
+SPARE_CONNECTIONS = 2
+"""Beside one connection for each lane: the backlog and the readiness check."""
+
+
+async def run(settings: RelaySettings) -> None:
+    """Runs the relay until SIGTERM or SIGINT. Raises `StartError`, `BrokerUnreachable` or `TopicsMissing` when it can't start."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    partitions = settings.output_partitions
+    topics = OutputTopics(settings.kafka_bootstrap, settings.topic_prefix, TOPICS_OUT)
+    connections = partitions + SPARE_CONNECTIONS
+    async with open_ledger(settings, "relay", size=connections, planner=LANE_PLANNER_SETTINGS) as pool:
+        store = RelayStore(pool)
+        await require_partitions(topics, store, partitions)
+        relay = Relay(topics, store, partitions)
+
+        async def ready() -> Mapping[str, str | None]:
+            return {"postgres": await check(lambda: pool.fetchval("select 1")), "lanes": relay.trouble()}
+
+        async with InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host).running():
+            await relay.run(stopping)
+
+
+async def require_partitions(topics: OutputTopics, store: RelayStore, partitions: int) -> None:
+    """Raises `StartError` unless the topics out and the outbox have the partitions that this relay serves."""
+    shapes = await topics.shapes()
+    if others := {name: shape.partitions for name, shape in shapes.items() if shape.partitions != partitions}:
+        found = ", ".join(f"{topics.full_name(name)} has {count}" for name, count in sorted(others.items()))
+        raise StartError(
+            f"MISSIONS_OUTPUT_PARTITIONS is {partitions}, but {found}",
+            "set it to the number that all topics out have, the same for every role, and start them again",
+        )
+    highest = await store.highest_partition()
+    if highest is not None and highest >= partitions:
+        raise StartError(
+            f"messages wait for output partition {highest}, but MISSIONS_OUTPUT_PARTITIONS is {partitions}",
+            f"run a relay with at least {highest + 1} until they are published, then this one",
+        )

@@ -1,0 +1,131 @@
+"""Killed at any step, or on a ledger that has lost its newest commits: nothing is lost, and no consumer reads anything twice."""
+
+import asyncio
+import signal
+import sys
+from typing import get_args
+
+import asyncpg
+import pytest
+
+from services.relay.publication import KnownIds, Step
+from tests.integration.relay.world import World, assert_once_and_in_order, messages, until
+
+
+async def killed_at(world: World, step: str, count: int) -> None:
+    """Runs a relay that dies when it comes to `step` for the `count`-th time."""
+    arguments = [world.dsn, world.bootstrap, world.prefix, step, str(count)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.integration.relay.doomed", *arguments, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors.decode()
+
+
+@pytest.mark.parametrize("step", get_args(Step))
+async def test_a_relay_killed_at_any_step_loses_and_repeats_nothing(world: World, step: Step) -> None:
+    put = messages(users=60, each=50)
+    await world.put(put)
+    await killed_at(world, step, 1)
+    await killed_at(world, step, 3)
+    assert await world.waiting() > 0
+    async with world.relay():
+        await world.drained()
+    assert_once_and_in_order(await world.read(), put)
+
+
+async def test_a_relay_cut_off_in_the_middle_loses_and_repeats_nothing(world: World) -> None:
+    put = messages(users=60, each=80)
+    await world.put(put)
+    for step in get_args(Step):
+        reached = asyncio.Event()
+
+        async def on_step(now: Step, wanted: str = step, reached: asyncio.Event = reached) -> None:
+            if now == wanted:
+                reached.set()
+                await asyncio.Event().wait()
+
+        async with world.relay(on_step, cut_off=True):
+            await reached.wait()
+    async with world.relay():
+        await world.drained()
+    assert_once_and_in_order(await world.read(), put)
+
+
+async def _checkpoints(world: World) -> dict[tuple[str, int], int]:
+    rows = await world.pool.fetch("select topic, partition, next_offset from relay_checkpoint")
+    return {(topic, partition): offset for topic, partition, offset in rows}
+
+
+async def _publish_and_go_back(world: World, *, with_outbox: bool) -> dict[tuple[str, int], int]:
+    """Lets a relay publish what waits, then takes its checkpoints back to before, and the outbox too if asked: what a
+    standby shows that takes over without the last commits. Returns the checkpoints that there were."""
+    before = [
+        tuple(row) for row in await world.pool.fetch("select partition, message_id, topic, key, payload from outbox")
+    ]
+    async with world.relay():
+        await world.drained()
+        checkpoints = await _checkpoints(world)
+        async with world.pool.acquire() as connection, connection.transaction():
+            await connection.execute("update relay_checkpoint set next_offset = 0")
+            if with_outbox:
+                await _put_back(connection, before)
+        if with_outbox:
+            await world.drained()
+    return checkpoints
+
+
+async def _put_back(
+    connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", rows: list[tuple[object, ...]]
+) -> None:
+    await connection.executemany(
+        "insert into outbox (partition, message_id, topic, key, payload) values ($1, $2, $3, $4, $5)", rows
+    )
+
+
+async def test_a_ledger_that_went_back_to_before_the_marks_leads_to_no_repeat(world: World) -> None:
+    put = messages(users=20, each=20)
+    await world.put(put)
+    await _publish_and_go_back(world, with_outbox=True)
+    more = messages(users=20, each=5, start=20)
+    await world.put(more)
+    async with world.relay():
+        await world.drained()
+    assert_once_and_in_order(await world.read(), put + more)
+
+
+async def test_messages_that_a_ledger_lost_and_decides_again_are_not_published_again(world: World) -> None:
+    put = messages(users=20, each=20)
+    await world.put(put)
+    before = await _publish_and_go_back(world, with_outbox=False)
+    async with world.relay():
+
+        async def the_lanes_have_looked() -> bool:
+            now = await _checkpoints(world)
+            return all(now[place] >= offset for place, offset in before.items())
+
+        await until(the_lanes_have_looked)
+        more = messages(users=20, each=5, start=20)
+        await world.put(put + more)
+        await world.drained()
+    assert_once_and_in_order(await world.read(), put + more)
+
+
+async def test_a_lane_whose_lock_is_lost_takes_it_again_and_goes_on(world: World) -> None:
+    put = messages(users=40, each=100)
+    await world.put(put[:2000])
+    async with world.relay() as relay:
+        for start in range(2000, 4000, 500):
+            await world.break_locks()
+            await world.put(put[start : start + 500])
+        await world.drained()
+        assert len(relay.lanes) == 4
+    assert_once_and_in_order(await world.read(), put)
+
+
+def test_remembered_ids_are_bounded_and_the_oldest_go_first() -> None:
+    known = KnownIds(limit=3)
+    known.add(["a", "b", "c"])
+    known.add(["a", "d"])
+    assert [each in known for each in "abcd"] == [True, False, True, True]
+    assert len(known) == 3
