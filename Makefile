@@ -1,0 +1,105 @@
+# Everything that people and CI do with this project. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+PYTHON ?= python3
+BIN := .venv/bin
+MISSIONS := $(BIN)/missions
+PYTEST := $(BIN)/python -m pytest
+# What pytest gets beside the suite's path: make test-unit ARGS="-k claim -x"
+ARGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- the environment
+
+# Made again when what it is made from changes. The stamp is written last: an interrupted install is not taken for one.
+.venv/.installed: requirements/dev.txt pyproject.toml schemas/pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "✗ $(PYTHON) is not installed — fix: install Python 3.11 or newer, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "✗ $$($(PYTHON) --version) is too old — fix: install Python 3.11 or newer, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "✗ $(PYTHON) could not make .venv — fix: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "Installing the packages of requirements/dev.txt into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e schemas -e .
+	@touch $@
+
+.PHONY: venv
+venv: .venv/.installed ## make .venv with everything that is needed, pinned by hash
+
+.PHONY: lock
+lock: venv ## write requirements/*.txt again from pyproject.toml
+	@requirements/lock.sh
+
+# --- the local stack
+
+.PHONY: up
+up: venv ## start servers and roles in the background, and wait until they are ready
+	@$(MISSIONS) stack up
+
+.PHONY: down
+down: venv ## stop all of it; the data stays
+	@$(MISSIONS) stack down
+
+.PHONY: clean
+clean: venv ## stop all of it and forget the data
+	@$(MISSIONS) stack clean
+
+.PHONY: status
+status: venv ## show what runs
+	@$(MISSIONS) stack status
+
+.PHONY: logs
+logs: venv ## show the logs' last lines and what is added (ROLE=api for one of them)
+	@$(MISSIONS) stack logs --follow $(ROLE)
+
+.PHONY: doctor
+doctor: venv ## check machine, servers and roles, with a fix beside each fault
+	@$(MISSIONS) doctor
+
+.PHONY: demo
+demo: venv ## start everything and play a learner's first day through the real services
+	@$(MISSIONS) demo
+
+# --- tests and checks
+
+.PHONY: test
+test: venv ## run every test suite
+	@$(PYTEST) $(ARGS)
+
+.PHONY: test-unit test-properties test-contracts test-integration test-journeys
+test-unit: venv ## the pure core, no I/O
+test-properties: venv ## the rules, on random input (Hypothesis)
+test-contracts: venv ## the published schemas and examples
+test-integration: venv ## each outside thing, on real servers
+test-journeys: venv ## whole stories, through the real roles
+test-unit test-properties test-contracts test-integration test-journeys:
+	@$(PYTEST) tests/$(@:test-%=%) $(ARGS)
+
+.PHONY: check
+check: lint types architecture ## lint, types and the direction of imports
+
+.PHONY: lint
+lint: venv ## ruff: rules and layout
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+.PHONY: format
+format: venv ## ruff: mend what it can
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+.PHONY: types
+types: venv ## mypy --strict
+	@$(BIN)/mypy
+
+.PHONY: architecture
+architecture: venv ## import-linter: imports point one way
+	@$(BIN)/lint-imports
+
+.PHONY: bench
+bench: venv ## events per second through the whole pipeline, beside its peer
+	@$(BIN)/python -m benchmarks $(ARGS)

@@ -1,0 +1,1 @@
+"""The local stack: real servers and all roles on one machine."""
