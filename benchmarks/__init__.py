@@ -1,0 +1,1 @@
+"""Measures the whole pipeline, with its peers beside it in the same run."""

@@ -1,0 +1,163 @@
+"""Runs each side as a process of its own and measures how fast it works off its topics."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+from services.stack.paths import PROJECT
+from services.stack.processes import log_tail
+from services.stack.roles import ROLE_PLANS, Role
+
+from .machine import Load, Meter
+from .sql import queries
+from .world import Side, World, connected
+
+POLL_SECONDS = 0.02
+STALL_SECONDS = 60.0
+"""Without progress for this long, the run has failed: a start takes a few seconds, a batch well under one."""
+
+_SQL = queries("measure")
+
+Told = Callable[[int], None]
+
+
+class SideFailed(Exception):
+    """A side ended or stood still before its topics were worked off; the message ends with its log's last lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`records` were applied within `seconds`: both without what was applied at the first look, when the clock starts."""
+
+    records: int
+    seconds: float
+    load: Load
+
+    @property
+    def per_second(self) -> float:
+        """The figure."""
+        return self.records / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Settings of the processor that may be tried."""
+
+    batch_size_max: int
+    lanes_max: int
+
+    def environment(self) -> dict[str, str]:
+        """As the role reads them."""
+        return {"MISSIONS_BATCH_SIZE_MAX": str(self.batch_size_max), "MISSIONS_LANES_MAX": str(self.lanes_max)}
+
+
+async def run_processor(world: World, side: Side, records: int, tuning: Tuning, told: Told) -> Measured:
+    """`missions processor` on `records` records, from the first move of a ledger position until all have arrived."""
+    plan = next(plan for plan in ROLE_PLANS if plan.name == "processor")
+    role = Role(plan, world.directory, world.ports)
+    async with connected(side.addresses.postgres_dsn) as pool:
+        await pool.execute(_SQL["checkpoint"])
+        role.start({**side.environment(), **tuning.environment()})
+        try:
+            clock = _Clock(records, told)
+            while not clock.done:
+                await asyncio.sleep(POLL_SECONDS)
+                clock.look(await pool.fetchval(_SQL["positions"]))
+                if role.pid is None or clock.stalled:
+                    raise SideFailed(_why("the processor", role.pid is None, log_tail(role.log_path)))
+        finally:
+            # A graceful end finishes what follows the last commit: the projection.
+            await asyncio.to_thread(role.stop)
+    return clock.measured()
+
+
+async def run_per_event_agent(world: World, side: Side, records: int, told: Told) -> Measured:
+    """The per-event agent on `records` records, by its own clock: from its first to its last applied event."""
+    async with connected(side.addresses.postgres_dsn) as pool:
+        await pool.execute(_SQL["checkpoint"])
+    log_path = world.directory / "logs" / "per-event-agent.log"
+    addresses = side.addresses
+    command = [
+        *(sys.executable, "-m", "benchmarks.per_event_agent", "--events", str(records), "--prefix", side.prefix),
+        *("--kafka", addresses.kafka_bootstrap, "--dsn", addresses.postgres_dsn, "--redis", addresses.redis_url),
+    ]
+    seconds = 0.0
+    with log_path.open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=log
+        )
+        try:
+            clock = _Clock(records, told)
+            while not clock.done:
+                line = await _next_line(process)
+                if line:
+                    seconds = line["seconds"]
+                    clock.look(int(line["applied"]))
+                if not line or clock.stalled:
+                    raise SideFailed(_why("the per-event agent", not line, log_tail(log_path)))
+            load = clock.measured().load
+            await asyncio.wait_for(process.wait(), STALL_SECONDS)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    return Measured(records - 1, seconds, load)
+
+
+async def _next_line(process: asyncio.subprocess.Process) -> dict[str, float] | None:
+    """What the agent tells next; None when it has ended."""
+    if process.stdout is None:
+        raise RuntimeError("the agent's stdout is not a pipe")
+    text = await process.stdout.readline()
+    told: dict[str, float] | None = json.loads(text) if text else None
+    return told
+
+
+class _Clock:
+    """Starts at the first record that is seen applied and stops at the last."""
+
+    def __init__(self, records: int, told: Told) -> None:
+        self._records = records
+        self._told = told
+        self._seen = self._first = 0
+        self._moved_at = perf_counter()
+        self._started_at = 0.0
+        self._meter = Meter()
+        self._load: Load | None = None
+
+    def look(self, applied: int) -> None:
+        """So many are applied now."""
+        if applied == self._seen:
+            return
+        now = perf_counter()
+        if self._seen == 0:
+            self._first, self._started_at = applied, now
+            self._meter.start()
+        self._seen, self._moved_at = applied, now
+        self._told(applied)
+        if self.done:
+            self._load = self._meter.stop()
+
+    @property
+    def done(self) -> bool:
+        """Whether all are applied."""
+        return self._seen >= self._records
+
+    @property
+    def stalled(self) -> bool:
+        """Whether nothing has moved for too long."""
+        return perf_counter() - self._moved_at > STALL_SECONDS
+
+    def measured(self) -> Measured:
+        """The result, once done. Raises RuntimeError before."""
+        if self._load is None:
+            raise RuntimeError(f"{self._seen} of {self._records} records are applied: there is no result yet")
+        return Measured(self._seen - self._first, self._moved_at - self._started_at, self._load)
+
+
+def _why(what: str, ended: bool, log: tuple[str, ...]) -> str:
+    fault = "has ended before it was through" if ended else f"made no progress for {STALL_SECONDS:.0f} s"
+    return "\n  ".join([f"{what} {fault}; its log ends with", *log])

@@ -1,0 +1,95 @@
+"""Servers of the benchmark's own, and on them a deployment for each side: its database, topics, key prefix and catalogue."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mission_events import TOPICS_IN, TOPICS_OUT
+from services.adapters.catalogue_files import default_catalogue
+from services.adapters.kafka.admin import ensure_topics
+from services.adapters.ledger.catalogue import CatalogueStore
+from services.adapters.ledger.connection import Pool, open_pool
+from services.adapters.ledger.migrate import migrate
+from services.stack.ports import Ports
+from services.stack.providers import embedded_servers
+from services.stack.server import Addresses, Progress, Servers
+
+from .sql import queries
+
+_SQL = queries("measure")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Running servers; everything that the run leaves behind is below `directory`."""
+
+    servers: Servers
+    directory: Path
+    ports: Ports
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two that are compared, in a deployment of its own on the same servers."""
+
+    name: str
+    addresses: Addresses
+    """With a database of its own."""
+
+    @property
+    def prefix(self) -> str:
+        """Of its topics and its Redis keys."""
+        return f"{self.name}."
+
+    def environment(self) -> dict[str, str]:
+        """Tells a role which deployment it belongs to."""
+        return {**self.addresses.environment(), "MISSIONS_TOPIC_PREFIX": self.prefix}
+
+
+@contextmanager
+def running(progress: Progress) -> Iterator[World]:
+    """Fresh servers with the settings of the local stack, fsync on for both sides; stopped and forgotten at the end."""
+    with tempfile.TemporaryDirectory(prefix="missions-bench-", ignore_cleanup_errors=True) as name:
+        directory, ports = Path(name), Ports.free()
+        servers = embedded_servers(directory, ports, durable=True)
+        servers.start(progress)
+        try:
+            yield World(servers, directory, ports)
+        finally:
+            servers.stop()
+
+
+async def create_side(name: str, world: World) -> Side:
+    """Makes a deployment: an empty migrated database with the default catalogue, and the topics of the contract."""
+    addresses = world.servers.addresses
+    async with connected(addresses.postgres_dsn) as pool:
+        await pool.execute(_SQL["create_database"].format(name=name))
+    dsn = urlsplit(addresses.postgres_dsn)._replace(path=f"/{name}").geturl()
+    side = Side(name, Addresses(addresses.kafka_bootstrap, dsn, addresses.redis_url))
+    await migrate(dsn, datetime.now(UTC).date())
+    async with connected(dsn) as pool:
+        await CatalogueStore(pool).publish(default_catalogue())
+    wanted = [_Wanted(side.prefix + t.name, t.partitions, t.config()) for t in (*TOPICS_IN, *TOPICS_OUT)]
+    await ensure_topics(addresses.kafka_bootstrap, wanted)
+    return side
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Pool]:
+    """A small pool for looking from outside."""
+    pool = await open_pool(dsn, size=2, application="benchmark")
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    name: str
+    partitions: int
+    config: dict[str, str] = field(default_factory=dict)

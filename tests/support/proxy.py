@@ -1,0 +1,95 @@
+"""A network between a client and a server that a test can cut: at once, or just after the server has done what was asked."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+
+@dataclass
+class Proxy:
+    """Forwards one port to a server. While `is_cut`, connections are closed as soon as they are made."""
+
+    server_host: str
+    server_port: int
+    port: int = 0
+    is_cut: bool = False
+    swallow_after: bytes | None = None
+    """When a client sends this, the server gets it and answers, but the answer is lost with the connection. Happens once."""
+    swallowed: int = 0
+    _open: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def through(self, address: str) -> str:
+        """The address of the server, but by way of this proxy."""
+        parts = urlsplit(address)
+        user = f"{parts.username}@" if parts.username else ""
+        return parts._replace(netloc=f"{user}127.0.0.1:{self.port}").geturl()
+
+    def cut(self) -> None:
+        """Closes every connection, and lets none stay open until `mend`."""
+        self.is_cut = True
+        for writer in self._open:
+            writer.close()
+
+    def mend(self) -> None:
+        """Lets connections be made again."""
+        self.is_cut = False
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.is_cut:
+            writer.close()
+            return
+        server_reader, server_writer = await asyncio.open_connection(self.server_host, self.server_port)
+        self._open |= {writer, server_writer}
+        is_swallowing = asyncio.Event()
+        try:
+            await asyncio.gather(
+                self._to_server(reader, server_writer, is_swallowing),
+                self._to_client(server_reader, writer, is_swallowing),
+            )
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            for each in (writer, server_writer):
+                self._open.discard(each)
+                each.close()
+
+    async def _to_server(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_swallowing: asyncio.Event
+    ) -> None:
+        while data := await reader.read(65536):
+            if self.swallow_after is not None and self.swallow_after in data:
+                self.swallow_after = None
+                is_swallowing.set()
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def _to_client(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_swallowing: asyncio.Event
+    ) -> None:
+        while data := await reader.read(65536):
+            if is_swallowing.is_set():
+                self.swallowed += 1
+                break
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def proxy_to(address: str) -> AsyncIterator[Proxy]:
+    """A proxy to the server at this address (a URL or `host:port`), while the block runs."""
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    assert parts.hostname
+    assert parts.port
+    proxy = Proxy(parts.hostname, parts.port)
+    listener = await asyncio.start_server(proxy._connected, "127.0.0.1", 0)
+    proxy.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        listener.close()
+        proxy.cut()
+        await listener.wait_closed()
