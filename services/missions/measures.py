@@ -10,10 +10,12 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mission_events.codec import MAX_BEHIND
+
 from .definition import ConsecutiveDays, Distinct, Max, Measure, Sum
 from .state import ObjectiveState
 
-EVENT_AGE_DAYS_MAX = 35
+EVENT_AGE_DAYS_MAX = MAX_BEHIND.days
 """Oldest event that is accepted, in days before its record: no earlier day can still join a run."""
 
 Advance = Callable[[ObjectiveState, Mapping[str, Any], int], bool]

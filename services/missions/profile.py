@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from mission_events.codec import MAX_BEHIND
+
 from .fields import LESSON_COMPLETED, QUESTION_ANSWERED, STREAK_UPDATED
 from .periods import DAILY, UNKNOWN_ZONE, WEEKLY, change_zone
 from .state import UserState
 
-RECENT_DAYS_MAX = 37
-"""Active days that are remembered one by one: those that an event of the greatest age, 35 days, can still be about, with a
+RECENT_DAYS_MAX = MAX_BEHIND.days + 2
+"""Active days that are remembered one by one: those that an event of the greatest age can still be about, with a
 day to each side for zones and clocks."""
 
 LANGUAGES_MAX = 32

@@ -123,6 +123,8 @@ class QuestionRecord(msgspec.Struct, array_like=True):
     topic_id: str = ""
     chapter_id: str = ""
     language: str = ""
+    recent_answers: list[int] = []
+    """The newest answers in order of time, at most `history.RECENT_ANSWERS_MAX`, each as `history.attempts` reads it."""
 
 
 _encoder = msgspec.json.Encoder()

@@ -21,6 +21,7 @@ from services.missions.compiled import CompiledMission
 from services.missions.decide import Decision, Recorded, decide
 from services.missions.definition import Mission
 from services.missions.ids import assignment_id
+from services.missions.periods import change_zone
 from services.missions.state import Assignment, ObjectiveState, QuestionRecord, Status, UserState, ZoneSegment
 
 USER = "user-42"
@@ -124,7 +125,8 @@ def mission_data(*objectives: Mapping[str, Any], **fields: Any) -> dict[str, Any
 
 def mission(*objectives: Mapping[str, Any], **fields: Any) -> Mission:
     """A checked mission. Fails on data with problems."""
-    missions, problems = parse_catalogue({"missions": [mission_data(*objectives, **fields)]}, "test")
+    required = [mission_data(id=name) for name in fields.get("requires", ())]
+    missions, problems = parse_catalogue({"missions": [mission_data(*objectives, **fields), *required]}, "test")
     assert not problems, "\n".join(map(str, problems))
     return missions[0]
 
@@ -162,7 +164,7 @@ def assignment(
 
 def living_in(zone: str, since: datetime = LONG_AGO) -> list[ZoneSegment]:
     """Zone segments of somebody who never moved."""
-    return [ZoneSegment(zone, since, since)]
+    return change_zone([], zone, since)
 
 
 def play(
