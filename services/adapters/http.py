@@ -109,7 +109,8 @@ AdminCaller = Annotated[Caller, Depends(BearerToken(TokenKind.ADMIN))]
 
 
 def _unauthorized(kind: ProblemType, detail: str) -> Problem:
-    description = detail.encode("ascii", "replace").decode().replace("\\", "").replace('"', "'")
+    safe = (c if " " <= c <= "~" and c not in '"\\' else "'" for c in detail)  # a header is no place for anything else
+    description = "".join(safe)
     challenge = f'Bearer realm="missions", error="invalid_token", error_description="{description}"'
     return Problem(kind, detail, headers={"WWW-Authenticate": challenge})
 

@@ -1,8 +1,8 @@
 """The inside port of a role: /livez, /readyz and /metrics, for orchestrators and Prometheus, never for app clients."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import msgspec
 from prometheus_client import REGISTRY
@@ -12,7 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from services.adapters.deadline import within
 from services.adapters.http_server import HttpServer, running
+
+Answer = TypeVar("Answer")
 
 READY_SECONDS_MAX = 2.0
 """A check that takes longer counts as failed: probes have short timeouts themselves."""
@@ -55,11 +58,9 @@ class InsideServer:
 
     async def _readyz(self, _request: Request) -> Response:
         try:
-            async with asyncio.timeout(READY_SECONDS_MAX):
-                checks = await self._ready()
-        except TimeoutError:
-            checks = {"checks": f"did not answer within {READY_SECONDS_MAX:g} s"}
-        return _answer(checks)
+            return _answer(await within(READY_SECONDS_MAX, _answered(self._ready())))
+        except TimeoutError as error:
+            return _answer({"checks": str(error)})
 
     async def _metrics(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -69,13 +70,16 @@ class InsideServer:
 async def check(call: Callable[[], Awaitable[object]]) -> str | None:
     """The outcome of one readiness check: None when the call succeeds in time, else what went wrong."""
     try:
-        async with asyncio.timeout(READY_SECONDS_MAX / 2):
-            await call()
-    except TimeoutError:
-        return f"no answer within {READY_SECONDS_MAX / 2:g} s"
+        await within(READY_SECONDS_MAX / 2, _answered(call()))
+    except TimeoutError as error:
+        return str(error)
     except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "not ready, because"
         return f"{type(error).__name__}: {error}"
     return None
+
+
+async def _answered(call: Awaitable[Answer]) -> Answer:
+    return await call
 
 
 def _answer(checks: Mapping[str, str | None]) -> Response:

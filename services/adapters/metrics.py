@@ -65,4 +65,9 @@ RELAY_ERRORS = Counter(
     "mission_relay_errors_total", "Errors after which a lane started again from what Kafka has, by kind", ["error"]
 )
 RELAY_LANES_HELD = Gauge("mission_relay_lanes_held", "Output partitions that this relay publishes")
-HTTP_EVENTS = Counter("mission_http_events_total", "Events sent to POST /missions/progress, by what became of them", ["outcome"])
+HTTP_EVENTS = Counter(
+    "mission_http_events_total", "Events sent to POST /missions/progress, by what became of them", ["outcome"]
+)
+QUESTIONS_SELECTED = Counter(
+    "mission_questions_selected_total", "Questions that GET /questions/next gave, by why", ["reason"]
+)

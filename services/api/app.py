@@ -17,23 +17,28 @@ from services.adapters.kafka.admin import end_offsets, missing_topics
 from services.adapters.kafka.errors import BrokerUnreachable, TopicsMissing
 from services.adapters.kafka.producer import Publisher
 from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS, Pool, is_passing
+from services.adapters.ledger.questions import QuestionHistory
 from services.adapters.ledger.sweep import SweepLedger
 from services.adapters.ledger.users import Users
 from services.adapters.ledger.writer import UserLedger
 from services.adapters.logs import get_logger
 from services.adapters.projection import Projection
+from services.adapters.question_files import QuestionFileError, load_questions
 from services.adapters.tokens import TokenKeyError, TokenVerifier
+from services.missions.selection import QuestionCatalogue
 from services.operations.catalogue import CatalogueWatcher
 from services.operations.expire import EndOffsets, expire_overdue
 from services.operations.issue import Issuer, issue_all
 from services.operations.refresh import FreshCatalogue
 from services.operations.startup import VERSION, StartError, load_catalogue, open_ledger, partition_chooser
 
-from . import routes_service, routes_user
+from . import routes_questions, routes_service, routes_user
 from .forward_claims import claims_client, claims_router
 from .read_missions import LedgerUnavailable, ReadMissions
+from .routes_questions import questions_router
 from .routes_service import PeriodKind, ResetPeriods, progress_router, reset_router
-from .routes_user import user_router
+from .routes_user import gains_router, missions_router
+from .select_questions import SelectQuestions
 from .settings import ApiSettings
 from .take_events import EventPublisher, TakeEvents
 
@@ -55,6 +60,8 @@ class Parts:
     reset: ResetPeriods
     claims: httpx.AsyncClient | None = None
     """Where POST /missions/claim is passed on to; without it the route is absent."""
+    questions: SelectQuestions | None = None
+    """The question selector; without it the route is absent."""
 
 
 def utc_now() -> datetime:
@@ -64,11 +71,14 @@ def utc_now() -> datetime:
 
 def create_app(parts: Parts, clock: Callable[[], datetime] = utc_now) -> FastAPI:
     """The HTTP application of the api role."""
-    schemas = {**routes_user.SCHEMAS, **routes_service.SCHEMAS}
+    schemas = {**routes_user.SCHEMAS, **routes_service.SCHEMAS, **routes_questions.SCHEMAS}
     app = create_http_app("Missions", DESCRIPTION, parts.verifier, VERSION, schemas)
-    app.include_router(user_router(parts.read, clock))
+    app.include_router(missions_router(parts.read, clock))
+    app.include_router(gains_router(parts.read))
     if parts.claims is not None:
         app.include_router(claims_router(parts.claims))
+    if parts.questions is not None:
+        app.include_router(questions_router(parts.questions, clock))
     app.include_router(progress_router(parts.take, parts.read, clock))
     app.include_router(reset_router(parts.reset, clock))
     return app
@@ -104,18 +114,31 @@ async def run(settings: ApiSettings) -> None:
         verifier = TokenVerifier.from_settings(settings)
     except TokenKeyError as error:
         raise StartError(error.problem, error.fix) from error
+    questions = _load_questions(settings)
     topics = [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN]
     await _require_topics(settings.kafka_bootstrap, topics)
     connections = settings.postgres_connections
     async with open_ledger(settings, "api", size=connections, planner=BATCH_PLANNER_SETTINGS) as pool:
         catalogue = await load_catalogue(pool)
-        async with _parts(settings, verifier, pool, catalogue, topics) as parts:
+        async with _parts(settings, verifier, pool, catalogue, topics, questions) as parts:
             await _serve(settings, create_app(parts), pool, catalogue)
+
+
+def _load_questions(settings: ApiSettings) -> QuestionCatalogue:
+    try:
+        return load_questions(settings.questions)
+    except QuestionFileError as error:
+        raise StartError(str(error), "mend the files, or point MISSIONS_QUESTIONS at others") from error
 
 
 @asynccontextmanager
 async def _parts(
-    settings: ApiSettings, verifier: TokenVerifier, pool: Pool, catalogue: CatalogueWatcher, topics: list[str]
+    settings: ApiSettings,
+    verifier: TokenVerifier,
+    pool: Pool,
+    catalogue: CatalogueWatcher,
+    topics: list[str],
+    questions: QuestionCatalogue,
 ) -> AsyncIterator[Parts]:
     async with AsyncExitStack() as closing:
         projection = Projection.connect(
@@ -134,7 +157,8 @@ async def _parts(
         reset = ScheduledReset(
             SweepLedger(pool, chooser), issuer, catalogue, lambda: end_offsets(settings.kafka_bootstrap, topics)
         )
-        yield Parts(verifier, read, TakeEvents(events, users, settings.topic_prefix), reset, claims)
+        select = SelectQuestions(read, QuestionHistory(pool), questions, FreshCatalogue(catalogue))
+        yield Parts(verifier, read, TakeEvents(events, users, settings.topic_prefix), reset, claims, select)
 
 
 async def _serve(settings: ApiSettings, app: FastAPI, pool: Pool, catalogue: CatalogueWatcher) -> None:

@@ -28,6 +28,7 @@ Cursor = Annotated[
 ]
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _decode = msgspec.json.Decoder(tuple[datetime, str]).decode
 
@@ -37,18 +38,18 @@ def encode_cursor(position: Position) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(position)).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str | None) -> Position | None:
-    """The row that the page begins behind. Raises a 422 problem for a cursor that we have not made."""
+def decode_cursor(cursor: str | None, ids: re.Pattern[str] = IDENTIFIER) -> Position | None:
+    """The row that the page begins behind; `ids` is what its id looks like. Raises a 422 problem for a cursor of another kind."""
     if cursor is None:
         return None
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         position = _decode(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if position[0].tzinfo is None or not IDENTIFIER.fullmatch(position[1]):
-            raise bad_cursor()
+        if position[0].tzinfo is None or not ids.fullmatch(position[1]):
+            raise _bad_cursor()
         return position[0].astimezone(UTC), position[1]
     except (ValueError, OverflowError, binascii.Error, msgspec.MsgspecError):
-        raise bad_cursor() from None
+        raise _bad_cursor() from None
 
 
 def link_to_next(path: str, query: Mapping[str, str], cursor: str | None) -> dict[str, str]:
@@ -58,6 +59,5 @@ def link_to_next(path: str, query: Mapping[str, str], cursor: str | None) -> dic
     return {"Link": f'<{path}?{urlencode({**query, "cursor": cursor})}>; rel="next"'}
 
 
-def bad_cursor() -> Problem:
-    """A 422 for a cursor that we have not made."""
+def _bad_cursor() -> Problem:
     return invalid_parameter("cursor", "is not one of ours: use the `next_cursor` of the page before, or leave it out")

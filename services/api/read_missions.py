@@ -1,11 +1,11 @@
 """What a user sees: missions now and in the past, streak and rewards. Redis first, the ledger when Redis can't answer."""
 
-import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from services.adapters.deadline import within
 from services.adapters.ledger.connection import is_passing
 from services.adapters.ledger.users import Grant, Position, RewardTotal, Users
 from services.adapters.logs import get_logger
@@ -66,12 +66,17 @@ class ReadMissions:
         """
 
         async def view(catalogue: Catalogue) -> list[MissionView]:
-            state = await self._state(user_id)
-            if state is None or issue_now(state, now, catalogue, zone).changed:
-                state = await _from_ledger(self._issuer.issue_for(user_id, now, zone))
+            state = await self.issued(user_id, now, catalogue, zone)
             return mission_view(state, catalogue, now, self._locales.choose(locales, catalogue, now))
 
         return await self._catalogue.decide(view)
+
+    async def issued(self, user_id: str, now: datetime, catalogue: Catalogue, zone: str | None = None) -> UserState:
+        """The user's state with everything issued that is due at `now`."""
+        state = await self._state(user_id)
+        if state is None or issue_now(state, now, catalogue, zone).changed:
+            state = await from_ledger(self._issuer.issue_for(user_id, now, zone))
+        return state
 
     async def past(
         self, user_id: str, now: datetime, locales: Sequence[str], after: Position | None, limit: int
@@ -79,7 +84,7 @@ class ReadMissions:
         """A page of all assignments that the user ever had."""
 
         async def view(catalogue: Catalogue) -> Page:
-            rows = await _from_ledger(self._users.assignments(user_id, after, limit + 1))
+            rows = await from_ledger(self._users.assignments(user_id, after, limit + 1))
             state = await self._state(user_id)
             live = {a.assignment_id: a for a in state.assignments} if state else {}
             locale = self._locales.choose(locales, catalogue, now)
@@ -99,7 +104,7 @@ class ReadMissions:
         """Missions of several users as the ledger has them at this moment, without issuing any."""
 
         async def view(catalogue: Catalogue) -> dict[str, list[MissionView]]:
-            states = await _from_ledger(self._users.load(user_ids))
+            states = await from_ledger(self._users.load(user_ids))
             locale = self._locales.choose(locales, catalogue, now)
             return {user_id: mission_view(state, catalogue, now, locale) for user_id, state in states.items()}
 
@@ -114,8 +119,8 @@ class ReadMissions:
         self, user_id: str, after: Position | None, limit: int
     ) -> tuple[list[Grant], Position | None, list[RewardTotal]]:
         """A page of grants, newest first, where the next one begins, and the totals over all of them."""
-        rows = await _from_ledger(self._users.grants(user_id, after, limit + 1))
-        totals = await _from_ledger(self._users.reward_totals(user_id))
+        rows = await from_ledger(self._users.grants(user_id, after, limit + 1))
+        totals = await from_ledger(self._users.reward_totals(user_id))
         last = rows[limit - 1] if len(rows) > limit else None
         return rows[:limit], (last.granted_at, last.assignment_id) if last else None, totals
 
@@ -129,7 +134,7 @@ class ReadMissions:
         except ProjectionUnavailable:
             PROJECTION_FAILURES.labels("api").inc()
             is_there = False
-        state = (await _from_ledger(self._users.load([user_id]))).get(user_id)
+        state = (await from_ledger(self._users.load([user_id]))).get(user_id)
         if state is not None and is_there:
             try:
                 await self._projection.store([state])
@@ -138,10 +143,10 @@ class ReadMissions:
         return state
 
 
-async def _from_ledger(call: Awaitable[Answer]) -> Answer:
+async def from_ledger(call: Coroutine[Any, Any, Answer]) -> Answer:
+    """The ledger's answer. Raises `LedgerUnavailable` when it can't give one, or not in time."""
     try:
-        async with asyncio.timeout(LEDGER_SECONDS):
-            return await call
+        return await within(LEDGER_SECONDS, call)
     except Exception as error:
         if not is_passing(error):
             raise

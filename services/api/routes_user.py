@@ -15,7 +15,7 @@ from services.adapters.problems import invalid_parameter, unavailable
 from services.missions.view import MissionView
 
 from .locales import preferred_locales
-from .paging import PAGE_SIZE, Cursor, Limit, bad_cursor, decode_cursor, encode_cursor, link_to_next
+from .paging import PAGE_SIZE, UUID_TEXT, Cursor, Limit, decode_cursor, encode_cursor, link_to_next
 from .read_missions import LedgerUnavailable, ReadMissions
 
 TOTAL_NAMES = {"item": "item_id", "badge": "badge_id", "unlock": "content_id"}
@@ -71,8 +71,8 @@ Timezone = Annotated[str | None, Query(description="IANA name; used while the us
 Status = Annotated[Literal["all"] | None, Query(description="`all` pages through everything the user ever had")]
 
 
-def user_router(read: ReadMissions, clock: Callable[[], datetime]) -> APIRouter:
-    """The routes for user tokens."""
+def missions_router(read: ReadMissions, clock: Callable[[], datetime]) -> APIRouter:
+    """What the user has to do, and had."""
     router = APIRouter(tags=["missions"])
 
     @router.get(
@@ -112,6 +112,13 @@ def user_router(read: ReadMissions, clock: Callable[[], datetime]) -> APIRouter:
             raise unavailable("The ledger") from None
         return _tagged(body, headers, if_none_match)
 
+    return router
+
+
+def gains_router(read: ReadMissions) -> APIRouter:
+    """What the user has got."""
+    router = APIRouter(tags=["missions"])
+
     @router.get(
         "/streak",
         operation_id="getStreak",
@@ -133,9 +140,7 @@ def user_router(read: ReadMissions, clock: Callable[[], datetime]) -> APIRouter:
     )
     async def rewards(caller: UserCaller, limit: Limit = PAGE_SIZE, cursor: Cursor = None) -> Response:
         try:
-            grants, after, totals = await read.grants(caller.subject, decode_cursor(cursor), limit)
-        except ValueError:
-            raise bad_cursor() from None
+            grants, after, totals = await read.grants(caller.subject, decode_cursor(cursor, UUID_TEXT), limit)
         except LedgerUnavailable:
             raise unavailable("The ledger") from None
         views = [

@@ -1,5 +1,7 @@
 """Settings of the api role."""
 
+from pathlib import Path
+
 from pydantic import Field, HttpUrl
 
 from services.adapters.settings import ServerSettings
@@ -16,4 +18,8 @@ class ApiSettings(ServerSettings, TokenSettings):
     postgres_connections: int = Field(default=16, ge=1, description="Calls that ask the ledger at once; more wait")
     claims_url: HttpUrl | None = Field(
         default=None, description="The claims role; set, POST /missions/claim is passed on to it"
+    )
+    questions: Path | None = Field(
+        default=None,
+        description="Question catalogue: a YAML file or a folder of them; default: the sample that comes along",
     )

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Protocol
 
 from mission_events import Event, Rejected, UnknownType, decode, topic_of
+from services.adapters.deadline import within
 from services.adapters.kafka.errors import KafkaProblem
 from services.adapters.kafka.producer import Outgoing, Publisher
 from services.adapters.ledger.connection import is_passing
@@ -24,6 +25,9 @@ PUBLISH_SECONDS = 8.0
 
 WAIT_SECONDS_MAX = 10
 """Longest wait for the effect of events; `Prefer: wait` asks for less or gets this."""
+
+LOOK_SECONDS = 4.0
+"""One look into the event log takes milliseconds; a ledger that needs longer can't say what came of an event."""
 
 POLL_SECONDS_FIRST = 0.02
 POLL_SECONDS_MAX = 0.25
@@ -136,7 +140,7 @@ class TakeEvents:
         pause = POLL_SECONDS_FIRST
         while missing:
             try:
-                logged = await self._users.logged(list(missing.values()))
+                logged = await within(LOOK_SECONDS, self._users.logged(list(missing.values())))
             except Exception as error:
                 if not is_passing(error):
                     raise

@@ -5,10 +5,12 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from mission_events.times import format_time
+from services.adapters.deadline import within
 from services.adapters.ledger.connection import is_passing
 from services.adapters.ledger.users import Grant, StoredAnswer, Users, UserTransaction
 from services.adapters.ledger.writer import UserChange
@@ -85,27 +87,29 @@ class ClaimReward:
         self._users = users
         self._projection = projection
         self._catalogue = catalogue
+        # One claim of a user at a time: else one impatient user's taps would hold every connection, waiting for one row.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, command: ClaimCommand, now: datetime) -> Granted | Refused:
         """Grants the reward, finds the grant that there is, or says why there is none. Raises `LedgerUnavailable`."""
-        result, changed = await self._with_retry(command, now)
+        result, state = await self._with_retry(command, now)
         if isinstance(result, Granted):
             CLAIMS.labels("granted" if result.is_new else "granted_before").inc()
         else:
             CLAIMS.labels(result.why).inc()
-        if changed is not None:
+        if state is not None:
             try:
-                await self._projection.store([changed])
+                await self._projection.store([state])
             except ProjectionUnavailable:
                 PROJECTION_FAILURES.labels("claims").inc()
         return result
 
     async def _with_retry(self, command: ClaimCommand, now: datetime) -> tuple[Granted | Refused, UserState | None]:
         failure: BaseException | None = None
+        turn = self._turns.setdefault(command.user_id, asyncio.Lock())
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with asyncio.timeout(ATTEMPT_SECONDS):
-                    return await self._catalogue.decide(lambda catalogue: self._once(command, now, catalogue))
+                return await within(ATTEMPT_SECONDS, self._in_turn(turn, command, now))
             except Exception as error:
                 if not is_passing(error):
                     raise
@@ -113,10 +117,16 @@ class ClaimReward:
                 failure = error
         raise LedgerUnavailable from failure
 
+    async def _in_turn(
+        self, turn: asyncio.Lock, command: ClaimCommand, now: datetime
+    ) -> tuple[Granted | Refused, UserState | None]:
+        async with turn:
+            return await self._catalogue.decide(lambda catalogue: self._once(command, now, catalogue))
+
     async def _once(
         self, command: ClaimCommand, now: datetime, catalogue: Catalogue
     ) -> tuple[Granted | Refused, UserState | None]:
-        """One transaction. Also gives the user's new state if it changed."""
+        """One transaction. Also gives the user's state if the projection should have it."""
         async with self._users.transaction() as transaction:
             state = (await transaction.lock_users([command.user_id], now)).get(command.user_id)
             if state is None:
@@ -126,12 +136,14 @@ class ClaimReward:
                 if answer is not None:
                     repeated = answer.request_hash == command.digest
                     return Granted(answer.body, is_new=False) if repeated else Refused(Refusal.KEY_REUSED), None
+            is_open = any(a.assignment_id == command.assignment_id for a in state.assignments)
             result = await _decide(transaction, state, command, now, catalogue)
             if isinstance(result, Granted) and command.idempotency_key is not None:
                 # Refusals are not kept: they had no effect, and the mission may be completed before the next try.
                 answer = StoredAnswer(command.digest, 200, result.body)
                 await transaction.keep_answer(command.user_id, command.idempotency_key, answer)
-        return result, state if isinstance(result, Granted) and result.is_new else None
+        # A claim again is a sign that the projection may have missed the first one.
+        return result, state if isinstance(result, Granted) and is_open else None
 
 
 async def _decide(

@@ -70,7 +70,7 @@ async def test_checks_that_never_end_make_the_role_not_ready() -> None:
     async with inside.running(), httpx.AsyncClient(base_url=f"http://127.0.0.1:{inside.port}") as client:
         response = await client.get("/readyz")
         assert response.status_code == 503
-        assert "did not answer" in response.json()["checks"]["checks"]
+        assert "no answer" in response.json()["checks"]["checks"]
 
 
 async def test_a_port_in_use_is_named_with_its_setting() -> None:

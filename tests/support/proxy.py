@@ -15,10 +15,15 @@ class Proxy:
     server_port: int
     port: int = 0
     is_cut: bool = False
+    flows: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared, connections stay open and nothing comes through: a server that hangs, or a network that loses every packet."""
     swallow_after: bytes | None = None
     """When a client sends this, the server gets it and answers, but the answer is lost with the connection. Happens once."""
     swallowed: int = 0
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.flows.set()
 
     def through(self, address: str) -> str:
         """The address of the server, but by way of this proxy."""
@@ -62,6 +67,7 @@ class Proxy:
             if self.swallow_after is not None and self.swallow_after in data:
                 self.swallow_after = None
                 is_swallowing.set()
+            await self.flows.wait()
             writer.write(data)
             await writer.drain()
         writer.close()
@@ -73,6 +79,7 @@ class Proxy:
             if is_swallowing.is_set():
                 self.swallowed += 1
                 break
+            await self.flows.wait()
             writer.write(data)
             await writer.drain()
         writer.close()
@@ -92,4 +99,5 @@ async def proxy_to(address: str) -> AsyncIterator[Proxy]:
     finally:
         listener.close()
         proxy.cut()
+        proxy.flows.set()
         await listener.wait_closed()

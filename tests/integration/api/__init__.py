@@ -1,0 +1,1 @@
+"""The api role, on real servers."""

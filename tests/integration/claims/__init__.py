@@ -1,0 +1,1 @@
+"""The claims role, on real servers."""

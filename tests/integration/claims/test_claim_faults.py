@@ -142,6 +142,17 @@ async def test_without_the_ledger_the_answer_is_to_come_back(
     assert await count_grants(pool, "cara") == (1, 1)
 
 
+async def test_a_ledger_that_hangs_does_not_hold_the_claim_for_ever(
+    far_claims: Client, network: Proxy, upstreams: Upstreams, pool: Pool
+) -> None:
+    assignment_id = await completed(upstreams, pool, "gus")
+    network.flows.clear()
+    problem(await far_claims.claim("gus", assignment_id), 503, "unavailable")
+    network.flows.set()
+    assert (await far_claims.claim("gus", assignment_id)).status_code == 200
+    assert await count_grants(pool, "gus") == (1, 1)
+
+
 async def test_redis_is_not_needed_to_be_paid(
     pool: Pool,
     live_catalogue: CatalogueWatcher,
@@ -190,5 +201,5 @@ async def test_a_ledger_that_contradicts_itself_pays_nothing(claims: Client, ups
 
     answer = await claims.claim("finn", assignment_id)
 
-    problem(answer, 409, "not-completed")
+    problem(answer, 500, "internal-error")
     assert await count_grants(pool, "finn") == (0, 0)

@@ -12,10 +12,14 @@ from mission_events.events import OutEvent
 from services.adapters.ledger.connection import Pool
 from services.adapters.ledger.users import Users
 from services.adapters.projection import Projection
-from services.adapters.tokens import TokenKind
+from services.adapters.tokens import TokenKind, TokenVerifier
+from services.claims.app import create_app
+from services.claims.claim_reward import ClaimReward
 from services.missions.state import Assignment, Status
+from services.operations.catalogue import CatalogueWatcher
+from services.operations.refresh import FreshCatalogue
 from tests.support.events import lesson, xp
-from tests.support.http import Client, Clock, Upstreams, problem
+from tests.support.http import Client, Clock, Upstreams, client_of, problem
 from tests.support.ledger import partition_of
 
 AT_ONCE = 100
@@ -89,12 +93,24 @@ async def test_claiming_again_gives_the_same_grant(
     assert len(await granted_events(pool, "ben")) == 1
 
 
-async def test_a_hundred_claims_at_once_make_one_grant(claims: Client, upstreams: Upstreams, pool: Pool) -> None:
+async def test_a_hundred_claims_at_once_make_one_grant(
+    claims: Client,
+    upstreams: Upstreams,
+    pool: Pool,
+    projection: Projection,
+    live_catalogue: CatalogueWatcher,
+    verifier: TokenVerifier,
+    clock: Clock,
+) -> None:
+    """Also when they reach several processes of the role, which know nothing of each other."""
     assignment_id = await completed(upstreams, pool, "cara")
+    use_cases = [ClaimReward(Users(pool, partition_of), projection, FreshCatalogue(live_catalogue)) for _ in range(5)]
+    replicas = [client_of(create_app(use_case, verifier, clock), claims.tokens) for use_case in use_cases]
 
-    with_key = [claims.claim("cara", assignment_id, Idempotency_Key=f"key-{n}") for n in range(AT_ONCE // 2)]
-    without = [claims.claim("cara", assignment_id) for _ in range(AT_ONCE // 2)]
-    answers = await asyncio.gather(*with_key, *without)
+    keys = [{"Idempotency_Key": f"key-{n}"} if n % 2 else {} for n in range(AT_ONCE)]
+    answers = await asyncio.gather(
+        *(replicas[n % len(replicas)].claim("cara", assignment_id, **key) for n, key in enumerate(keys))
+    )
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1

@@ -1,0 +1,80 @@
+"""Fixtures of the api role's tests."""
+
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+
+from mission_events import TOPICS_IN
+from services.adapters.kafka.admin import end_offsets, ensure_topics
+from services.adapters.kafka.producer import Publisher
+from services.adapters.ledger.connection import Pool
+from services.adapters.ledger.sweep import SweepLedger
+from services.adapters.ledger.users import Users
+from services.adapters.ledger.writer import UserLedger
+from services.adapters.projection import Projection
+from services.adapters.tokens import TokenSettings, TokenVerifier
+from services.api.app import Parts, ScheduledReset, create_app
+from services.api.read_missions import ReadMissions
+from services.api.take_events import EventPublisher, TakeEvents
+from services.cli.topics import wanted_topics
+from services.operations.catalogue import CatalogueWatcher
+from services.operations.issue import Issuer
+from services.operations.refresh import FreshCatalogue
+from services.stack.server import Addresses
+from tests.support.http import Client, Clock, claim_reward, claims, client_of, clock, tokens, upstreams, verifier
+from tests.support.ledger import partition_of
+
+__all__ = ["claim_reward", "claims", "clock", "tokens", "upstreams", "verifier"]
+
+
+@pytest.fixture(scope="session")
+async def topic_prefix(addresses: Addresses) -> str:
+    """Topics in of these tests' own."""
+    prefix = f"api-{secrets.token_hex(4)}."
+    wanted = wanted_topics(prefix, 1)
+    await ensure_topics(addresses.kafka_bootstrap, wanted)
+    return prefix
+
+
+@pytest.fixture
+async def events(addresses: Addresses) -> AsyncIterator[EventPublisher]:
+    """The way into Kafka."""
+    publisher = EventPublisher(lambda: Publisher(addresses.kafka_bootstrap, client_id="api-test"))
+    yield publisher
+    await publisher.close()
+
+
+@pytest.fixture
+async def parts(
+    pool: Pool,
+    projection: Projection,
+    live_catalogue: CatalogueWatcher,
+    verifier: TokenVerifier,
+    events: EventPublisher,
+    addresses: Addresses,
+    topic_prefix: str,
+) -> Parts:
+    """What the api role is made of."""
+    users = Users(pool, partition_of)
+    issuer = Issuer(UserLedger(pool, partition_of), projection, live_catalogue)
+    topics = [topic.with_prefix(topic_prefix).name for topic in TOPICS_IN]
+    return Parts(
+        verifier=verifier,
+        read=ReadMissions(users, projection, issuer, FreshCatalogue(live_catalogue)),
+        take=TakeEvents(events, users, topic_prefix),
+        reset=ScheduledReset(
+            SweepLedger(pool, partition_of),
+            issuer,
+            live_catalogue,
+            lambda: end_offsets(addresses.kafka_bootstrap, topics),
+        ),
+    )
+
+
+@pytest.fixture
+async def api(parts: Parts, tokens: TokenSettings, clock: Clock) -> AsyncIterator[Client]:
+    """The api role."""
+    client = client_of(create_app(parts, clock), tokens)
+    yield client
+    await client.http.aclose()
