@@ -102,4 +102,4 @@ architecture: venv ## import-linter: imports point one way
 
 .PHONY: bench
 bench: venv ## events per second through the whole pipeline, beside its peer
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python -m benchmarks.pipeline $(ARGS)

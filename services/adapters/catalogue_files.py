@@ -36,8 +36,8 @@ def read_catalogue(path: Path) -> tuple[list[Mission], list[Problem]]:
 def default_catalogue() -> list[Mission]:
     """The missions that come with the system."""
     folder = resources.files("services.missions").joinpath("default_catalogue")
-    texts = [(entry.name, entry.read_text("utf-8")) for entry in sorted(folder.iterdir(), key=lambda e: e.name)]
-    missions, problems = _parse([text for text in texts if text[0].endswith(".yaml")])
+    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".yaml")), key=lambda entry: entry.name)
+    missions, problems = _parse([(file.name, file.read_text("utf-8")) for file in files])
     if problems:
         raise CatalogueFileError("the default catalogue is broken: " + "; ".join(str(p) for p in problems))
     return missions

@@ -1,6 +1,5 @@
 """Wires the api role: HTTP -> projection, ledger and Kafka, until it is told to stop."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -30,7 +29,8 @@ from services.operations.catalogue import CatalogueWatcher
 from services.operations.expire import EndOffsets, expire_overdue
 from services.operations.issue import Issuer, issue_all
 from services.operations.refresh import FreshCatalogue
-from services.operations.startup import VERSION, StartError, load_catalogue, open_ledger, partition_chooser
+from services.operations.repair import keep_repaired
+from services.operations.startup import VERSION, StartError, background, load_catalogue, open_ledger, partition_chooser
 
 from . import routes_questions, routes_service, routes_user
 from .forward_claims import claims_client, claims_router
@@ -121,7 +121,7 @@ async def run(settings: ApiSettings) -> None:
     async with open_ledger(settings, "api", size=connections, planner=BATCH_PLANNER_SETTINGS) as pool:
         catalogue = await load_catalogue(pool)
         async with _parts(settings, verifier, pool, catalogue, topics, questions) as parts:
-            await _serve(settings, create_app(parts), pool, catalogue)
+            await _serve(settings, create_app(parts), pool)
 
 
 def _load_questions(settings: ApiSettings) -> QuestionCatalogue:
@@ -152,6 +152,7 @@ async def _parts(
             closing.push_async_callback(claims.aclose)
         chooser = partition_chooser(settings)
         users = Users(pool, chooser)
+        await closing.enter_async_context(background(catalogue.watch(), keep_repaired(projection, users.load)))
         issuer = Issuer(UserLedger(pool, chooser), projection, catalogue)
         read = ReadMissions(users, projection, issuer, FreshCatalogue(catalogue))
         reset = ScheduledReset(
@@ -161,7 +162,7 @@ async def _parts(
         yield Parts(verifier, read, TakeEvents(events, users, settings.topic_prefix), reset, claims, select)
 
 
-async def _serve(settings: ApiSettings, app: FastAPI, pool: Pool, catalogue: CatalogueWatcher) -> None:
+async def _serve(settings: ApiSettings, app: FastAPI, pool: Pool) -> None:
     server = HttpServer(app, settings.http_host, settings.http_port, variable="MISSIONS_HTTP_PORT")
     server.bind()
 
@@ -169,13 +170,8 @@ async def _serve(settings: ApiSettings, app: FastAPI, pool: Pool, catalogue: Cat
         # Redis and Kafka are not in here: without them the role still answers most calls, and restarting it mends nothing.
         return {"postgres": await check(lambda: pool.fetchval("select 1")), "http": server.trouble()}
 
-    watching = asyncio.create_task(catalogue.watch())
-    try:
-        async with InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host).running():
-            await serve_until_signal(server)
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+    async with InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host).running():
+        await serve_until_signal(server)
 
 
 async def _require_topics(bootstrap: str, topics: list[str]) -> None:

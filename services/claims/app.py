@@ -1,6 +1,5 @@
 """Wires the claims role: HTTP -> ledger -> projection, until it is told to stop."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -13,7 +12,8 @@ from services.adapters.ledger.users import Users
 from services.adapters.projection import Projection
 from services.adapters.tokens import TokenKeyError, TokenVerifier
 from services.operations.refresh import FreshCatalogue
-from services.operations.startup import VERSION, StartError, load_catalogue, open_ledger, partition_chooser
+from services.operations.repair import keep_repaired
+from services.operations.startup import VERSION, StartError, background, load_catalogue, open_ledger, partition_chooser
 
 from .claim_reward import ClaimReward
 from .routes import claims_router
@@ -51,11 +51,9 @@ async def run(settings: ClaimsSettings) -> None:
         async def ready() -> Mapping[str, str | None]:
             return {"postgres": await check(users.ping), "http": server.trouble()}
 
-        watching = asyncio.create_task(catalogue.watch())
+        inside = InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host)
         try:
-            async with InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host).running():
+            async with background(catalogue.watch(), keep_repaired(projection, users.load)), inside.running():
                 await serve_until_signal(server)
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
             await projection.close()

@@ -40,6 +40,7 @@ def apply(
     file: Annotated[
         Path | None, typer.Argument(help="A YAML file or folder; without it, the default catalogue")
     ] = None,
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Only when nothing was ever published")] = False,
 ) -> None:
     """Publish missions to the ledger. One that differs from its newest version becomes a new version; the others stay."""
     from services.adapters.catalogue_files import CatalogueFileError, default_catalogue, read_catalogue
@@ -55,11 +56,15 @@ def apply(
         stop(f"{file} has {len(problems)} mistakes, the first: {problems[0]}", f"missions catalogue check {file}")
     settings = settings_of(ServerSettings)
 
-    async def publish() -> Published:
+    async def publish() -> Published | None:
         async with open_ledger(settings, "catalogue", size=1) as pool:
-            return await CatalogueStore(pool).publish(missions)
+            store = CatalogueStore(pool)
+            return None if if_empty and await store.revision() > 0 else await store.publish(missions)
 
     published = run(publish())
+    if published is None:
+        Console().print("missions are published already; nothing was changed")
+        return
     for mission_id, version in published.new_versions.items():
         Console().print(f"published {mission_id} version {version}", highlight=False)
     Console().print(

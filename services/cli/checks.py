@@ -12,6 +12,7 @@ from importlib import metadata
 
 from services.stack import docker
 from services.stack.errors import StackError
+from services.stack.external import ExternalServer
 from services.stack.kafka import jars
 from services.stack.kafka.server import java_binary
 from services.stack.paths import PROJECT, jar_cache, local_directory
@@ -45,6 +46,11 @@ class Finding:
     fix: str = ""
 
 
+def is_checkout() -> bool:
+    """Whether this is a checkout, which runs a stack of its own; an installed image only looks at its servers."""
+    return (PROJECT / "Makefile").exists()
+
+
 def python_version() -> Finding:
     """Python is new enough."""
     version = ".".join(map(str, sys.version_info[:3]))
@@ -58,8 +64,6 @@ def packages() -> Finding:
     from packaging.requirements import Requirement
 
     path = PROJECT / "requirements" / "dev.txt"
-    if not path.exists():
-        return Finding("Packages", Verdict.NOTE, "no requirements/dev.txt here: not a checkout")
     lines = [line.rstrip("\\ \n") for line in path.read_text().splitlines() if line[:1].isalnum()]
     wanted = [Requirement(line) for line in lines]
     needed = [each for each in wanted if each.marker is None or each.marker.evaluate()]
@@ -144,11 +148,13 @@ def disk() -> Finding:
 def server(which: Server) -> Finding:
     """It serves clients."""
     if which.is_ready():
-        return Finding(which.title, Verdict.GOOD, f"serves at {which.address}")
+        return Finding(which.title, Verdict.GOOD, f"serves at {which.shown_address}")
+    if isinstance(which, ExternalServer):
+        which.start()  # starts nothing, and says what is wrong
     state = f"runs ({which.identity})" if which.identity else "does not run"
     name = {"Kafka": "kafka", "Postgres": "postgres", "Redis": "redis"}[which.title]
     fix = f"make up; if that does not help: .venv/bin/missions stack logs {name}"
-    return Finding(which.title, Verdict.BAD, f"{state}, but does not serve at {which.address}", fix)
+    return Finding(which.title, Verdict.BAD, f"{state}, but does not serve at {which.shown_address}", fix)
 
 
 def topics(servers: Servers) -> Finding:

@@ -37,30 +37,34 @@ def doctor() -> None:
 
 def examine() -> Iterator[Finding]:
     """Every check's finding; a check that breaks is a finding too."""
-    for name, check in (
-        ("Python", checks.python_version),
-        ("Packages", checks.packages),
-        ("Kafka's jars", checks.maven),
-        ("Java", checks.java),
-        ("Docker", checks.docker_engine),
-        ("Disk", checks.disk),
-    ):
-        yield from _safely(name, check)
+    yield from _safely("Python", checks.python_version)
+    if checks.is_checkout():
+        for name, check in (
+            ("Packages", checks.packages),
+            ("Kafka's jars", checks.maven),
+            ("Java", checks.java),
+            ("Docker", checks.docker_engine),
+            ("Disk", checks.disk),
+        ):
+            yield from _safely(name, check)
     try:
         stack = LocalStack(local_directory(), Ports.from_environment())
         servers = _servers(stack)
     except (StackError, OSError) as error:
         yield Finding("Stack", Verdict.BAD, *_explained(error))
         return
-    yield from _safely("Ports", partial(checks.ports, stack))
+    if checks.is_checkout():
+        yield from _safely("Ports", partial(checks.ports, stack))
     if servers is None:
-        yield Finding("Stack", Verdict.BAD, "is down: servers, topics, schema and roles were not checked", "make up")
+        fix = "make up" if checks.is_checkout() else f"set {', '.join(Addresses('', '', '').environment())}"
+        yield Finding("Stack", Verdict.BAD, "is down: servers, topics, schema and roles were not checked", fix)
         return
     for each in servers.all:
         yield from _safely(each.title, partial(checks.server, each))
     yield from _safely("Topics", partial(checks.topics, servers))
     yield from _safely("Schema", partial(checks.schema, servers))
-    yield from _safely("Roles", partial(checks.roles, stack))
+    if checks.is_checkout():
+        yield from _safely("Roles", partial(checks.roles, stack))
 
 
 def _servers(stack: LocalStack) -> Servers | None:

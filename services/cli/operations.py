@@ -121,7 +121,9 @@ def token(
     kind = TokenKind.USER if user is not None else TokenKind.SERVICE if service else TokenKind.ADMIN
     try:
         typer.echo(mint(settings_of(TokenSettings), user, kind, timedelta(minutes=minutes)))
-    except (TokenKeyError, ValueError) as error:
+    except TokenKeyError as error:
+        stop(error.problem, error.fix)
+    except ValueError as error:
         stop(
             str(error),
             "in development: `source .local/stack.env` with `set -a`, or set MISSIONS_ENVIRONMENT=development",

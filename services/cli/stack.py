@@ -66,12 +66,12 @@ def status() -> None:
         stack = local_stack()
         table = Table(box=None, pad_edge=False, title=f"provider: {stack.provider or '- (down)'}", title_justify="left")
         for heading in ("what", "runs as", "ready", "where"):
-            table.add_column(heading)
+            table.add_column(heading, overflow="fold")
         all_ready = True
         for server in stack.servers().all:
             ready = server.is_ready()
             all_ready = all_ready and ready and stack.provider is not None
-            table.add_row(server.title, server.identity or "-", _yes(ready), server.address)
+            table.add_row(server.title, server.identity or "-", _yes(ready), server.shown_address)
         for role in stack.roles.values():
             ready = role.pid is not None and role.is_ready()
             all_ready = all_ready and ready
@@ -115,7 +115,7 @@ def _show_ready(console: Console, stack: LocalStack) -> None:
     """Where things are in a box, and below it commands that can be copied: a box would break their lines."""
     env_file = _short(stack.env_file)
     rows = {"API": stack.api_url}
-    rows.update({server.title: server.address for server in stack.servers().all})
+    rows.update({server.title: server.shown_address for server in stack.servers().all})
     rows["Logs"] = f"{_short(stack.directory / 'logs')}/   (make logs)"
     rows["Stop"] = "make down   (the data stays; make clean forgets it)"
     table = Table.grid(padding=(0, 2))

@@ -1,7 +1,9 @@
 """Starts a role on servers that are there and of the right shape, or says in one line what is missing and what to do."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from services.adapters import metrics
 from services.adapters.kafka.producer import partition_for
@@ -13,6 +15,9 @@ from services.adapters.settings import ServerSettings
 from .catalogue import CatalogueWatcher
 
 VERSION = "0.1.0"
+
+CLOSE_SECONDS = 2
+"""Of the ten that a role has to drain."""
 
 
 class StartError(Exception):
@@ -49,7 +54,28 @@ async def open_ledger(
         metrics.BUILD.labels(VERSION, role).set(1)
         yield pool
     finally:
-        await pool.close()
+        await _close(pool)
+
+
+async def _close(pool: Pool) -> None:
+    """Closes politely; a server that hangs does not hold up the end of the process."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+@asynccontextmanager
+async def background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs side work while the block runs. Work that fails ends the block with its error: nothing goes on half alive."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
 
 
 async def load_catalogue(pool: Pool) -> CatalogueWatcher:

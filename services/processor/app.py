@@ -14,7 +14,8 @@ from services.adapters.ledger.batch import BatchLedger
 from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS, is_passing
 from services.adapters.logs import get_logger
 from services.adapters.projection import Projection
-from services.operations.startup import load_catalogue, open_ledger, partition_chooser
+from services.operations.repair import keep_repaired
+from services.operations.startup import background, load_catalogue, open_ledger, partition_chooser
 
 from .apply_batch import RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX, ApplyBatch
 from .settings import ProcessorSettings
@@ -38,6 +39,7 @@ async def run(settings: ProcessorSettings) -> None:
                 bootstrap=settings.kafka_bootstrap,
                 group=settings.topic_prefix + settings.consumer_group,
                 batch_size_max=settings.batch_size_max,
+                lookback=settings.batch_size_max,  # a killed worker may not have projected its last batch
             ),
             [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN],
             apply_batch,
@@ -52,14 +54,12 @@ async def run(settings: ProcessorSettings) -> None:
                 "partitions": _halted(worker),
             }
 
-        tasks = [asyncio.create_task(catalogue.watch()), asyncio.create_task(_measure(worker))]
+        inside = InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host)
+        side_work = (catalogue.watch(), _measure(worker), keep_repaired(projection, ledger.load_users))
         try:
-            async with InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host).running():
+            async with background(*side_work), inside.running():
                 await worker.run()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await projection.close()
 
 

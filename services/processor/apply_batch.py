@@ -39,6 +39,12 @@ class Part:
     start: int
     end: int
 
+    def split(self, offset: int) -> tuple["Part", "Part"]:
+        """The part before an offset inside it, and the part from there on."""
+        before = [record for record in self.records if record.offset < offset]
+        after = self.records[len(before) :]
+        return Part(self.partition, before, self.start, offset), Part(self.partition, after, offset, self.end)
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
@@ -69,16 +75,22 @@ class ApplyBatch:
     async def __call__(self, batch: Batch) -> None:
         """Returns when every record of the batch has had its effect, once. Retries what passes by itself.
 
-        Raises `Fenced` when the position is not where this worker left it; what this call has not applied then stays unapplied.
+        What was applied before is not applied again: it only refreshes the projection, which a worker that was killed after
+        its commit has not done. Raises `Fenced` when the ledger is behind the batch: it went back, and must be followed.
         """
         async with self._lanes:
             with observe_batch(batch):
                 await self._apply(Part(batch.partition, batch.records, batch.start, batch.end))
 
     async def _apply(self, part: Part) -> None:
-        """Applies a part in one transaction; halves it when its data can't be applied together."""
+        """Applies a part in one transaction; divides it where it was applied already, or can't be applied together."""
         try:
             applied = await self._persist(part, decode_batch(part.partition, part.records))
+        except AppliedUpTo as known:
+            before, after = part.split(known.position)
+            await self._apply(before)
+            await self._apply(after)
+            return
         except (DecisionFailed, UnfitData) as error:
             await self._halve(part, error)
             return
@@ -109,10 +121,8 @@ class ApplyBatch:
     async def _halve(self, part: Part, error: Exception) -> None:
         """Finds the record that can't be applied; it alone becomes a dead letter, its neighbours count."""
         if len(part.records) > 1:
-            middle = len(part.records) // 2
-            between = part.records[middle].offset
-            await self._apply(Part(part.partition, part.records[:middle], part.start, between))
-            await self._apply(Part(part.partition, part.records[middle:], between, part.end))
+            for half in part.split(part.records[len(part.records) // 2].offset):
+                await self._apply(half)
             return
         record = part.records[0]
         logger.error("record_unprocessable", partition=str(part.partition), offset=record.offset, exc_info=error)
@@ -127,9 +137,11 @@ class ApplyBatch:
             if at is None:
                 at = await transaction.open_position(part.start)
             if at != part.start:
-                if at is not None and at >= part.end:
-                    return await self._refresh(transaction, decoded)
-                raise Fenced(f"{part.partition} is at {at} and not at {part.start}: another worker moved it")
+                if at is None or at < part.start:
+                    raise Fenced(f"{part.partition} is at {at}, before {part.start}: the ledger went back")
+                if at < part.end:
+                    raise AppliedUpTo(at)
+                return await self._refresh(transaction, decoded)
             new = await transaction.log_events(decoded.events)
             events = decoded.events
             if len(new) < len(events):
@@ -139,7 +151,7 @@ class ApplyBatch:
             await transaction.dead_letters(decoded.letters)
             await transaction.publish([message_of_letter(letter) for letter in decoded.letters])
             tally = _tally(part, decoded, decision, len(events))
-            newest = datetime.fromtimestamp(part.records[-1].timestamp / 1000, UTC)
+            newest = datetime.fromtimestamp(max((r.timestamp for r in part.records), default=0) / 1000, UTC)
             if not await transaction.advance_position(part.start, part.end, tally, newest):
                 raise Fenced(f"{part.partition} moved away from {part.start} under its lock")
             await self._at_step("before_commit")
@@ -185,6 +197,14 @@ class ApplyBatch:
             await self._projection.store(applied.store)
         except ProjectionUnavailable:
             metrics.PROJECTION_FAILURES.labels("processor").inc()
+
+
+class AppliedUpTo(Exception):
+    """The ledger's position is inside the part: by an earlier delivery, or by another worker a moment ago."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"applied up to {position}")
+        self.position = position
 
 
 class UnfitData(Exception):

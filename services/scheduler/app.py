@@ -10,13 +10,15 @@ from mission_events import TOPICS_IN
 from services.adapters import metrics
 from services.adapters.inside import InsideServer, check
 from services.adapters.kafka.admin import end_offsets
+from services.adapters.kafka.errors import BrokerUnreachable
 from services.adapters.ledger.connection import is_passing
 from services.adapters.ledger.sweep import SweepLedger
 from services.adapters.ledger.writer import UserLedger
 from services.adapters.logs import get_logger
-from services.adapters.projection import Projection
+from services.adapters.projection import Projection, ProjectionUnavailable
 from services.operations.issue import Issuer
-from services.operations.startup import load_catalogue, open_ledger, partition_chooser
+from services.operations.repair import reconcile
+from services.operations.startup import background, load_catalogue, open_ledger, partition_chooser
 
 from .settings import SchedulerSettings
 from .tick import tick
@@ -40,6 +42,7 @@ async def run(settings: SchedulerSettings) -> None:
         issuer = Issuer(UserLedger(pool, chooser), projection, catalogue)
         topics = [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN]
         last_look = monotonic()
+        reconciled = ""
 
         async def ready() -> Mapping[str, str | None]:
             return {"postgres": await check(lambda: pool.fetchval("select 1"))}
@@ -48,29 +51,41 @@ async def run(settings: SchedulerSettings) -> None:
             silent = monotonic() - last_look
             return None if silent < STALLED_SECONDS else f"the clock was last looked at {silent:.0f} s ago"
 
-        watching = asyncio.create_task(catalogue.watch())
-        async with InsideServer(settings.inside_port, live, ready, host=settings.inside_host).running():
-            while not stop.is_set():
-                try:
-                    await tick(
-                        ledger,
-                        issuer,
-                        catalogue,
-                        lambda: end_offsets(settings.kafka_bootstrap, topics),
-                        datetime.now(UTC),
-                        active_days=settings.active_days,
-                        event_log_days=settings.event_log_days,
-                    )
-                    metrics.LAST_TICK.set_to_current_time()
-                except Exception as error:
-                    if not is_passing(error):
-                        raise
-                    logger.warning("tick_failed", error=repr(error))
-                last_look = monotonic()
-                try:
-                    await asyncio.wait_for(stop.wait(), settings.tick_seconds)
-                except TimeoutError:
-                    continue
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-        await projection.close()
+        async def look() -> None:
+            nonlocal last_look, reconciled
+            try:
+                await tick(
+                    ledger,
+                    issuer,
+                    catalogue,
+                    lambda: end_offsets(settings.kafka_bootstrap, topics),
+                    datetime.now(UTC),
+                    active_days=settings.active_days,
+                    event_log_days=settings.event_log_days,
+                )
+                metrics.LAST_TICK.set_to_current_time()
+                reconciled = await reconcile(ledger, projection, reconciled)
+            except (ProjectionUnavailable, BrokerUnreachable) as error:
+                logger.warning("tick_failed", error=str(error))
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                logger.warning("tick_failed", error=repr(error))
+            last_look = monotonic()
+
+        inside = InsideServer(settings.inside_port, live, ready, host=settings.inside_host)
+        try:
+            async with background(catalogue.watch()), inside.running():
+                while not stop.is_set():
+                    await look()
+                    await _wait(stop, settings.tick_seconds)
+        finally:
+            await projection.close()
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

@@ -5,8 +5,6 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-import psutil
-
 from services.stack.errors import StackError
 
 LOOPBACK = "127.0.0.1"
@@ -86,6 +84,8 @@ def require_free(port: int, what: str, name: str) -> None:
 
 
 def _holder(port: int) -> str | None:
+    import psutil
+
     try:
         for each in psutil.net_connections("tcp"):
             if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid:

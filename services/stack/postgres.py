@@ -123,7 +123,10 @@ class PostgresServer(EmbeddedServer):
                 f"the user {OS_USER}, as whom Postgres runs, may not enter {self.data.parent}",
                 "move the project to a directory that every user may enter (/srv), or do not run as root",
             )
-        capability = ["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
+        # Without the secure bit the capability would not count for access(2), by which initdb looks for `postgres`.
+        capability = [
+            "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override", "--securebits", "+no_setuid_fixup",
+        ]  # fmt: skip
         return [setpriv, "--reuid", OS_USER, "--regid", str(owner.pw_gid), "--clear-groups", *capability, "--"]
 
 

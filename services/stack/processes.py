@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
+from typing import TYPE_CHECKING
 
 from services.stack.errors import StackError
+
+if TYPE_CHECKING:
+    import psutil
 
 POLL_SECONDS = 0.05
 LOG_LINES_SHOWN = 12
@@ -29,6 +31,8 @@ class Identity:
 
 def identify(pid: int) -> Identity | None:
     """The running process with this pid; None if there is none, or if it has ended and waits for its parent."""
+    import psutil  # here and below: an image that only runs roles goes without it
+
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -38,7 +42,7 @@ def identify(pid: int) -> Identity | None:
         return None
 
 
-def _start_mark(process: psutil.Process) -> str:
+def _start_mark(process: "psutil.Process") -> str:
     stat = Path(f"/proc/{process.pid}/stat")
     if not stat.exists():
         return f"{process.create_time():.2f}"
@@ -165,7 +169,9 @@ class BackgroundProcess:
             time.sleep(POLL_SECONDS)
         return True
 
-    def _kill(self, family: list[psutil.Process]) -> None:
+    def _kill(self, family: "list[psutil.Process]") -> None:
+        import psutil
+
         for process in family:
             try:
                 process.kill()
@@ -188,7 +194,9 @@ def log_tail(path: Path, lines: int = LOG_LINES_SHOWN) -> tuple[str, ...]:
         return ()
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def _family(pid: int) -> "list[psutil.Process]":
+    import psutil
+
     try:
         parent = psutil.Process(pid)
         return [parent, *parent.children(recursive=True)]

@@ -73,6 +73,13 @@ class Role:
         except (OSError, urllib.error.URLError):
             return False
 
+    def require_ports(self) -> None:
+        """Raises StackError if it does not run and a port of its own is taken."""
+        if self.pid is None:
+            require_free(self.inside_port, f"the {self.name} role's probes", self._plan.inside)
+            if self._plan.http and self.http_port:
+                require_free(self.http_port, f"the {self.name} role", self._plan.http)
+
     def start(self, environment: Mapping[str, str]) -> bool:
         """Start it, without waiting; False if it runs. `environment` says where the servers are.
 
@@ -80,10 +87,9 @@ class Role:
         """
         if self.pid is not None:
             return False
-        require_free(self.inside_port, f"the {self.name} role's probes", self._plan.inside)
+        self.require_ports()
         own = {"MISSIONS_INSIDE_PORT": str(self.inside_port)}
-        if self._plan.http and self.http_port:
-            require_free(self.http_port, f"the {self.name} role", self._plan.http)
+        if self.http_port:
             own["MISSIONS_HTTP_PORT"] = str(self.http_port)
         if self.name == "api":
             own["MISSIONS_CLAIMS_URL"] = f"http://{LOOPBACK}:{self._ports.claims}"

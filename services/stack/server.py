@@ -1,5 +1,6 @@
 """What every server of the stack can do, whoever provides it, and the three of them as one thing."""
 
+import re
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -7,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+PASSWORD = re.compile(r"(://[^:/@]*:)[^@/]*@")
 
 Progress = Callable[[str, str], None]
 """Told (what, state) as things start and stop: ("Kafka", "ready")."""
@@ -39,6 +42,11 @@ class Server(ABC):
     @abstractmethod
     def is_ready(self) -> bool:
         """Whether it serves clients now."""
+
+    @property
+    def shown_address(self) -> str:
+        """Its address without the password, for screens and logs."""
+        return PASSWORD.sub(r"\1***@", self.address)
 
     @abstractmethod
     def start(self) -> bool:

@@ -25,7 +25,7 @@ PREPARE_SECONDS = 120.0
 KEY_FILE = "MISSIONS_DEVELOPMENT_KEY_FILE"
 PREPARATIONS = (
     (("Topics", ("topics", "apply")),),
-    (("Schema", ("migrate",)), ("Missions", ("catalogue", "apply"))),
+    (("Schema", ("migrate",)), ("Missions", ("catalogue", "apply", "--if-empty"))),
 )
 """What is done once the servers run, by the same commands that an operator uses: chains of (shown as, arguments)."""
 
@@ -96,6 +96,8 @@ class LocalStack:
         with self._lock():
             servers = self._choose_servers(progress)
             before = {server.title for server in servers.all if server.identity is not None}
+            for role in self.roles.values():
+                role.require_ports()
             roles_before = [role for role in self.roles.values() if role.pid is not None]
             started: list[Role] = []
             try:
@@ -194,7 +196,7 @@ class LocalStack:
 
     def _write_env_file(self, addresses: Addresses) -> None:
         variables = {**self._variables(addresses), "MISSIONS_API_URL": self.api_url}
-        self.env_file.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+        _write_private(self.env_file, "".join(f"{name}={value}\n" for name, value in variables.items()))
 
     def _read_record(self) -> Running | None:
         try:
@@ -213,7 +215,7 @@ class LocalStack:
 
     def _write_record(self, running: Running) -> None:
         self._record.parent.mkdir(parents=True, exist_ok=True)
-        self._record.write_text(json.dumps(asdict(running)))
+        _write_private(self._record, json.dumps(asdict(running)))
         self._running = running
 
     def _forget_record(self) -> None:
@@ -233,6 +235,13 @@ class LocalStack:
                     f"another command is starting or stopping the stack in {self.directory}", "wait until it is done"
                 ) from None
             yield
+
+
+def _write_private(path: Path, text: str) -> None:
+    """For its owner alone: an external server's address may carry a password."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text)
 
 
 def _prepare(chain: Iterable[tuple[str, Sequence[str]]], variables: Mapping[str, str], progress: Progress) -> None:

@@ -1,6 +1,10 @@
 """Real servers for tests: one set per pytest session on free ports, and a new empty database for whoever asks."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -51,10 +55,30 @@ def servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
         choice = choose(directory, Ports.free(), durable=False)
         pytestconfig.stash[CHOSEN] = choice.reason
         try:
-            with choice.servers as running:
+            with stopped_if_we_are_killed(directory), choice.servers as running:
                 yield running
         finally:
             choice.servers.forget()
+
+
+@contextmanager
+def stopped_if_we_are_killed(directory: Path) -> Iterator[None]:
+    """Ends the embedded servers in `directory` when this process goes away without ending them itself.
+
+    A watcher waits for the end of its input: the kernel closes that for us, even after `kill -9`.
+    """
+    down = 'cat; "$0" -m services.stack down --directory "$1"; rm -rf "$1"'
+    with subprocess.Popen(
+        ["sh", "-c", down, sys.executable, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as watcher:
+        try:
+            yield
+        finally:
+            os.killpg(watcher.pid, signal.SIGKILL)
 
 
 CHOSEN = pytest.StashKey[str]()

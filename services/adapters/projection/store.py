@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from importlib import resources
+from itertools import islice
 from time import monotonic
 from typing import Any, cast
 
@@ -25,6 +26,9 @@ BREAK_SECONDS = 1.0
 KEYS_PER_CALL = 2000
 """Keys in one script call: keeps Redis free for others within a few milliseconds."""
 
+MISSED_MAX = 100_000
+"""Users remembered whose states could not be stored, some 10 MB; the scheduler's reconciliation finds those beyond."""
+
 _FAILURES = (RedisError, OSError, TimeoutError)
 
 
@@ -43,6 +47,7 @@ class Projection:
         self._redis = redis
         self._prefix = prefix
         self._broken_until = 0.0
+        self._missed: dict[str, None] = {}
         self._store_forward = redis.register_script(_script("store_forward.lua"))
         self._discard = redis.register_script(_script("discard.lua"))
 
@@ -75,7 +80,25 @@ class Projection:
         for start in range(0, len(listed), KEYS_PER_CALL):
             chunk = listed[start : start + KEYS_PER_CALL]
             keys = [self._key(state.user_id) for state in chunk]
-            await self._call(self._store_forward(keys=keys, args=[KEEP_SECONDS, *map(_encode, chunk)]))
+            try:
+                await self._call(self._store_forward(keys=keys, args=[KEEP_SECONDS, *map(_encode, chunk)]))
+            except ProjectionUnavailable:
+                self.note_missed([state.user_id for state in listed[start:]])
+                raise
+
+    def missed(self, limit: int) -> list[str]:
+        """Takes up to `limit` users whose states could not be stored: the caller stores them again, from the ledger."""
+        taken = list(islice(self._missed, limit))
+        for user_id in taken:
+            del self._missed[user_id]
+        return taken
+
+    def note_missed(self, user_ids: Iterable[str]) -> None:
+        """Remembers users whose states must be stored again."""
+        for user_id in user_ids:
+            self._missed[user_id] = None
+        while len(self._missed) > MISSED_MAX:
+            del self._missed[next(iter(self._missed))]
 
     async def discard(self, versions: Sequence[tuple[str, int]]) -> None:
         """Removes (user, version) pairs that turned out to be no truth of the ledger, if they are still there."""

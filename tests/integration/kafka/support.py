@@ -87,10 +87,13 @@ async def running(
     group: str | None = None,
     seen: Seen | None = None,
     batch_size_max: int = 4000,
+    lookback: int = 0,
     prepare: Callable[[Worker], None] = lambda worker: None,
 ) -> AsyncIterator[Worker]:
     """A worker that has joined its group, stopped at the end."""
-    settings = WorkerSettings(bootstrap=bootstrap, group=group or new_group(), batch_size_max=batch_size_max)
+    settings = WorkerSettings(
+        bootstrap=bootstrap, group=group or new_group(), batch_size_max=batch_size_max, lookback=lookback
+    )
     worker = build_worker(settings, topics, handle or ledger.handle, ledger.positions, (seen or Seen()).watch())
     prepare(worker)
     run = asyncio.create_task(worker.run(own_process=False))

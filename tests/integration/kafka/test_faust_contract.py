@@ -34,7 +34,8 @@ def test_the_versions_are_those_that_were_read() -> None:
 @pytest.mark.parametrize(
     ("ours", "base", "added"),
     [
-        (BatchConsumerThread, driver.AIOKafkaConsumerThread, {"_account", "_count", "_end_stretches", "_seek_from", "_wake",
+        (BatchConsumerThread, driver.AIOKafkaConsumerThread, {"_account",
+                "_assignment", "_count", "_end_stretches", "_seek_from", "_wake",
                                                               "freed", "has_room", "position_of", "seek_from"}),
         (BatchConsumer, driver.Consumer, {"applied_to", "hold", "out_of_range", "seek_from"}),
     ],
@@ -92,6 +93,30 @@ async def test_every_seek_of_faust_asks_the_ledger(bootstrap: str, make_topic: M
         await worker._consumer.perform_seek()
         await until(lambda: ledger.count == 16, "what comes after the new position is applied again")
         assert ledger.asked == 2
+
+
+async def test_what_faust_has_read_does_not_hide_what_a_seek_delivers_again(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic, ledger = await make_topic(), Ledger()
+    async with running(bootstrap, [topic], ledger) as worker:
+        (partition,) = worker._consumer.assignment()
+        worker._consumer._read_offset[partition] = 1_000_000  # as a late batch from before the seek leaves it
+        await fill(publisher, topic, 10)
+        await until(lambda: ledger.count == 10, "all are applied")
+
+
+async def test_nothing_is_taken_from_an_assignment_before_it_is_sought(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic, ledger = await make_topic(), Ledger()
+    async with running(bootstrap, [topic], ledger) as worker:
+        thread, partition = worker._consumer._thread, PartitionId(topic, 0)
+        assert thread.has_room(partition)
+        with monkeypatch.context() as patch:
+            patch.setattr(thread._consumer._subscription.subscription, "_assignment", object())
+            assert not thread.has_room(partition)
+        assert thread.has_room(partition)
 
 
 async def test_kafka_never_hears_of_more_than_the_ledger_has_confirmed(

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from typing_extensions import override
 
+from services.adapters.kafka.errors import WorkerFailed
 from services.adapters.kafka.producer import Publisher
 from services.adapters.kafka.records import Batch, PartitionId
 from services.adapters.kafka.transport import BatchScheduler
@@ -136,3 +139,63 @@ async def test_a_hole_at_the_place_sought_is_accepted_and_reported(bootstrap: st
     assert seen.gaps == [(partition, 3, 4)]
     assert seen.reseeks == []
     assert ledger.batches[0].start == 3
+
+
+async def test_nothing_is_handed_over_while_positions_are_being_read(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic()
+    partition, go_on = PartitionId(topic, 0), asyncio.Event()
+
+    class SlowLedger(Ledger):
+        @override
+        async def positions(self, partitions: AbstractSet[PartitionId]) -> Mapping[PartitionId, int]:
+            found = await super().positions(partitions)
+            if self.asked > 1:
+                await go_on.wait()
+            return found
+
+    ledger, seen = SlowLedger(), Seen()
+    async with running(bootstrap, [topic], ledger, seen=seen) as worker:
+        seek = asyncio.create_task(worker._consumer.perform_seek())
+        await until(lambda: ledger.asked == 2, "the seek asks for positions")
+        await fill(publisher, topic, 10)
+        await until(lambda: worker._consumer.highwater(partition) == 10, "the client has fetched them")
+        assert ledger.count == 0
+        go_on.set()
+        await seek
+        await until(lambda: ledger.count == 10, "all are applied")
+    assert seen.reseeks == []
+
+
+async def test_positions_that_cannot_be_read_end_the_worker(bootstrap: str, make_topic: MakeTopic) -> None:
+    topic = await make_topic()
+
+    class BrokenLedger(Ledger):
+        @override
+        async def positions(self, partitions: AbstractSet[PartitionId]) -> Mapping[PartitionId, int]:
+            raise ZeroDivisionError("an invariant of the test")
+
+    with pytest.raises(WorkerFailed, match="an invariant of the test"):
+        async with running(bootstrap, [topic], BrokenLedger()):
+            pass
+
+
+async def test_lookback_hands_over_again_what_comes_just_before_the_position(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic(partitions=2)
+    far, near = PartitionId(topic, 0), PartitionId(topic, 1)
+    batches: list[Batch] = []
+
+    async def handle(batch: Batch) -> None:
+        batches.append(batch)
+
+    for partition in (far, near):
+        await fill(publisher, topic, 100, partition.partition)
+    ledger, seen = Ledger({far: 50, near: 5}), Seen()
+    async with running(bootstrap, [topic], ledger, handle=handle, seen=seen, lookback=20):
+        await until(lambda: sum(len(batch.records) for batch in batches) == 70 + 100, "all are handed over")
+    first = {batch.partition: batch for batch in reversed(batches)}
+    assert {p: (batch.start, batch.records[0].offset) for p, batch in first.items()} == {far: (30, 30), near: (0, 0)}
+    assert seen.lost == []

@@ -57,6 +57,34 @@ async def test_workers_that_join_and_leave_lose_nothing_and_repeat_nothing(
     assert first_seen.revoked
 
 
+async def test_a_partition_is_let_go_before_its_next_owner_gets_it(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic, group, ledger = await make_topic(partitions=4), new_group(), Ledger()
+    inside, overlaps, others = set[PartitionId](), list[PartitionId](), list[PartitionId]()
+
+    async def hold_on(batch: Batch) -> None:
+        inside.add(batch.partition)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.3)  # a transaction that takes its time to roll back
+            inside.discard(batch.partition)
+
+    async def take_over(batch: Batch) -> None:
+        overlaps.extend(inside & {batch.partition})
+        others.append(batch.partition)
+        ledger.apply(batch)
+
+    for partition in range(4):
+        await fill(publisher, topic, 10, partition)
+    async with running(bootstrap, [topic], ledger, group=group, handle=hold_on):
+        await until(lambda: len(inside) == 4, "the first has all partitions in hand")
+        async with running(bootstrap, [topic], ledger, group=group, handle=take_over):
+            await until(lambda: len(others) == 2, "the second has taken over two")
+    assert overlaps == []
+
+
 async def test_a_worker_that_stops_leaves_its_group_at_once(
     bootstrap: str, make_topic: MakeTopic, publisher: Publisher
 ) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -116,15 +116,45 @@ async def test_an_event_produced_twice_counts_once(apply: ApplyBatch, pool: Pool
     assert await tally(pool, XP) == {"next_offset": 4, "applied": 2, "duplicate": 2}
 
 
-async def test_a_stalled_worker_is_fenced(apply: ApplyBatch, pool: Pool) -> None:
-    await apply(batch(XP, 0, event("ann", xp(1)), event("ann", xp(1))))
+async def test_a_stalled_worker_applies_only_what_nobody_has_applied(apply: ApplyBatch, pool: Pool) -> None:
+    first, second, third = (event("ann", xp(amount)) for amount in (1, 2, 4))
+    await apply(batch(XP, 0, first, second))
 
-    with pytest.raises(Fenced):
-        await apply(batch(XP, 1, event("ann", xp(1)), event("ann", xp(1))))
+    await apply(batch(XP, 1, second, third))
+    await apply(batch(XP, 0, first, second, third))
+
+    assert (await progress(pool, "ann"))["daily-xp-20"] == 7
+    assert await tally(pool, XP) == {"next_offset": 3, "applied": 3}
+
+
+async def test_a_batch_ahead_of_the_ledger_is_fenced(apply: ApplyBatch, pool: Pool) -> None:
+    await apply(batch(XP, 0, event("ann", xp(1))))
+
     with pytest.raises(Fenced):
         await apply(batch(XP, 5, event("ann", xp(1))))
 
-    assert (await progress(pool, "ann"))["daily-xp-20"] == 2
+    assert await tally(pool, XP) == {"next_offset": 1, "applied": 1}
+
+
+async def test_what_a_killed_worker_did_not_project_is_projected_by_the_next_delivery(
+    pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher
+) -> None:
+    async def die_after_commit(step: str) -> None:
+        if step == "committed":
+            raise KeyboardInterrupt
+
+    ledger = BatchLedger(pool, partition_of)
+    killed = ApplyBatch(ledger, projection, live_catalogue, lanes_max=1, at_step=die_after_commit)
+    records = [event("ann", xp(20)), event("bob", xp(3))]
+    with pytest.raises(KeyboardInterrupt):
+        await killed(batch(XP, 0, *records))
+    assert await projection.load(["ann", "bob"]) == {}
+
+    await ApplyBatch(ledger, projection, live_catalogue, lanes_max=1)(batch(XP, 0, *records, event("bob", xp(1))))
+
+    shown = await projection.load(["ann", "bob"])
+    assert shown == {"ann": await state_of(pool, "ann"), "bob": await state_of(pool, "bob")}
+    assert (await progress(pool, "bob"))["daily-xp-20"] == 4
 
 
 async def test_offsets_without_records_are_accounted_as_skipped(apply: ApplyBatch, pool: Pool) -> None:

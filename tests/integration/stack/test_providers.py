@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from services.stack import docker
@@ -24,6 +25,11 @@ def test_three_variables_mean_external_servers(tmp_path: Path) -> None:
     choice = choose(tmp_path, Ports(), environment=THREE)
     assert choice.servers.provider == "external"
     assert choice.servers.addresses == Addresses.from_environment(THREE)
+
+
+def test_screens_show_no_password(tmp_path: Path) -> None:
+    shown = choose(tmp_path, Ports(), environment=THREE).servers.postgres.shown_address
+    assert shown == "postgresql://u:***@db.example/missions"
 
 
 @pytest.mark.parametrize("missing", sorted(THREE))
@@ -79,17 +85,24 @@ def test_a_port_variable_that_is_no_port_is_refused() -> None:
     assert Ports.from_environment({"MISSIONS_PORT_API": "8080"}).api == 8080
 
 
-def test_containers_keep_their_data_and_leave_nothing(stack_directory: Path) -> None:
+async def test_containers_keep_their_data_and_leave_nothing(stack_directory: Path) -> None:
     if missing := docker.unavailable():
         pytest.skip(missing.problem)
-    ports = Ports.free()
-    containers = choose(stack_directory, ports, environment={"MISSIONS_STACK_PROVIDER": "docker"}).servers
+    containers = choose(stack_directory, Ports.free(), environment={"MISSIONS_STACK_PROVIDER": "docker"}).servers
     try:
         with containers:
             running = [server.identity for server in containers.all]
             containers.start()
             assert [server.identity for server in containers.all] == running
-            assert all(server.is_ready() for server in containers.all)
+            connection = await asyncpg.connect(containers.addresses.postgres_dsn)
+            await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+            await connection.close()
         assert [server.identity for server in containers.all] == [None, None, None]
+
+        containers.postgres.start()
+        connection = await asyncpg.connect(containers.addresses.postgres_dsn)
+        assert await connection.fetchval("SELECT answer FROM kept") == 42
+        await connection.close()
     finally:
+        containers.stop()
         containers.forget()

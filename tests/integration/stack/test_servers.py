@@ -109,6 +109,15 @@ async def test_postgres_comes_back_after_kill_9_with_what_was_committed(postgres
     await connection.close()
 
 
+def test_postgres_runs_below_a_directory_that_is_closed_to_other_users(
+    postgres_server: PostgresServer, stack_directory: Path
+) -> None:
+    stack_directory.chmod(0o700)  # as a checkout below /root is; run by root, Postgres is another user
+    postgres_server.start()
+    assert postgres_server.is_ready()
+    assert stack_directory.stat().st_mode & 0o777 == 0o700
+
+
 async def test_redis_keeps_its_data_over_stop_and_start(redis_server: ValkeyServer) -> None:
     redis_server.start()
     async with Redis.from_url(redis_server.address) as client:
