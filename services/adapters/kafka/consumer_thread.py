@@ -12,6 +12,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.threads import WorkerThread
 
 from .records import PartitionId
 from .settings import (
@@ -42,12 +43,23 @@ class _Room:
         return self._thread.has_room(partition)
 
 
+class _DaemonThread(WorkerThread):  # type: ignore[misc] # mode's classes are untyped here
+    """A thread that does not keep a process alive whose worker has failed."""
+
+    def __init__(self, service: Any, **options: Any) -> None:
+        super().__init__(service, **options)
+        self.daemon = True
+
+
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust's classes are untyped here
     """The thread that owns the aiokafka consumer. It keeps the account of every stretch and takes no more than it allows."""
+
+    Worker = _DaemonThread
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.stretches: dict[Any, Stretch] = {}
+        self._sought_assignment: object = None
         self._settings: WorkerSettings = self.app.batches.settings
         self._outstanding_max = 2 * self._settings.batch_size_max
         self._full = False
@@ -85,7 +97,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         await self.call_thread(self._seek_from, positions)
 
     async def _seek_from(self, positions: Mapping[Any, tuple[int, int]]) -> None:
-        self._end_stretches(positions)
+        # A seek of Faust's may come while a rebalance is under way: it is worth nothing in the next assignment.
+        same = self._assignment() is self._sought_assignment
+        self._end_stretches(positions if same else list(self.stretches))
+        self._sought_assignment = self._assignment()
         # No await until every seek is made: nothing fetched before it can be counted to the new stretch.
         self.stretches.update({tp: Stretch(position, start) for tp, (position, start) in positions.items()})
         await self._seek_wait(self._ensure_consumer(), {tp: start for tp, (_, start) in positions.items()})
@@ -96,9 +111,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
             if ended is not None:
                 ended.stopped = True
 
+    def _assignment(self) -> Any:
+        """aiokafka's object for the current assignment: each rebalance makes a new one."""
+        return self._ensure_consumer()._subscription.subscription.assignment
+
     def position_of(self, tp: Any) -> int | None:
         """Where the consumer reads next, None when it has no position."""
-        assignment = self._ensure_consumer()._subscription.subscription.assignment
+        assignment = self._assignment()
         state = assignment.state_value(tp) if assignment is not None else None
         return int(state.position) if state is not None and state.has_valid_position else None
 
@@ -110,6 +129,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
             and not stretch.stopped
             and not self._full
             and stretch.outstanding < self._outstanding_max
+            and self._assignment() is self._sought_assignment
         )
 
     def _count(self) -> None:

@@ -35,9 +35,11 @@ class Log(Protocol):
 class Seeker:
     """Seeks partitions to the ledger's positions, one seek at a time."""
 
-    def __init__(self, positions: Positions, watch: Watch) -> None:
+    def __init__(self, positions: Positions, watch: Watch, lookback: int = 0) -> None:
+        """`lookback`: how many offsets before the ledger's position to begin, as far as the log still has them."""
         self._positions = positions
         self._watch = watch
+        self._lookback = lookback
         self._lock = asyncio.Lock()
 
     async def seek(
@@ -73,8 +75,9 @@ class Seeker:
             if position > ends[partition]:
                 beyond.add(partition)
                 continue
+            start = max(position - self._lookback, log_start)
             if position < log_start:
                 self._watch.on_below_log_start(partition, position, log_start)
-            targets[partition] = (position, max(position, log_start))
+            targets[partition] = (min(position, start), start)
         await log.seek_from(targets)
         return {partition: start for partition, (_, start) in targets.items()}, beyond

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +54,9 @@ BATCH_OVERHEAD_BYTES = 61
 RECORD_OVERHEAD_BYTES = 36
 """The most that a record needs beyond its key, value and headers: lengths, timestamp, offset, counts."""
 HEADER_OVERHEAD_BYTES = 10
+
+_closing: set[asyncio.Task[None]] = set()
+"""Clients being closed; the loop alone would not keep their tasks alive."""
 
 
 class TooLarge(PublishFailed):
@@ -205,7 +208,7 @@ class OutputTopics:
         except (KafkaError, OSError, TimeoutError) as error:
             raise BrokerUnreachable(self._bootstrap, error) from error
         finally:
-            await admin.close()
+            await _to_the_end(_close(admin.close()))
         return {name: TopicShape(found[self._prefix + name], limits[name]) for name in self._topics}
 
     async def _limits(self, admin: AIOKafkaAdminClient) -> dict[str, int]:
@@ -238,7 +241,7 @@ class OutputTopics:
                     await producer.start()
             yield TransactionalWriter(producer, self._prefix, partition, limits)
         finally:
-            await _close(producer)
+            await _to_the_end(_close_producer(producer))
 
     async def published(self, partition: int, since: Mapping[str, int]) -> AsyncGenerator[Published, None]:
         """What is published in this partition of each topic, from the given offsets to the end of the log, in pieces.
@@ -266,9 +269,7 @@ class OutputTopics:
                 async for piece in _scan(consumer, tops):
                     yield piece
         finally:
-            with contextlib.suppress(TimeoutError, KafkaError):
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await consumer.stop()
+            await _to_the_end(_close(consumer.stop()))
 
 
 async def _scan(consumer: AIOKafkaConsumer, tops: Mapping[TopicPartition, str]) -> AsyncGenerator[Published, None]:
@@ -335,14 +336,27 @@ def _failures_of(doing: str) -> Iterator[None]:
         raise PublishFailed(f"Kafka could not {doing}: {error!r}") from error
 
 
-async def _close(producer: AIOKafkaProducer) -> None:
+async def _to_the_end(closing: Coroutine[Any, Any, None]) -> None:
+    """Closes a client in a task of its own. A cancellation that meets the client while it closes would be swallowed by it,
+    and a lane that was told to end would go on."""
+    task = asyncio.create_task(closing)
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+    await asyncio.shield(task)
+
+
+async def _close(closing: Awaitable[None]) -> None:
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await closing
+
+
+async def _close_producer(producer: AIOKafkaProducer) -> None:
     """Closes a producer within a bounded time, whatever state it is in. An open transaction is aborted if that is quick."""
     with contextlib.suppress(TimeoutError, KafkaError, AssertionError):
         async with asyncio.timeout(ABORT_SECONDS):
             await producer.abort_transaction()
-    with contextlib.suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await producer.stop()
+    await _close(producer.stop())
     # `stop` waits for all that is still to be sent, for ever if the broker is away. The client has no other way to give up:
     # its sending task has to be cancelled, more than once, because it waits for its own tasks when it is.
     sender = producer._sender.sender_task

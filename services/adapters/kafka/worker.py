@@ -57,7 +57,7 @@ class Worker:
         self._topics = list(topics)
         self._watch = watch
         self._lanes = Lanes(handle, self, settings.batch_size_max)
-        self._seeker = Seeker(positions, watch)
+        self._seeker = Seeker(positions, watch, settings.lookback)
         self._app: BatchApp | None = None
         self._seeks: dict[PartitionId, asyncio.Task[None]] = {}
         self._setbacks: dict[PartitionId, int] = {}

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from mission_events import DeadLetter, Event
+from services.missions.state import UserState, decode_state
 
 from .connection import Connection, Pool
 from .migrate import ensure_event_log_days
@@ -144,6 +145,11 @@ class BatchLedger:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_SQL["commit_without_waiting"])
             yield BatchTransaction(connection, topic, partition, self._partition_of)
+
+    async def load_users(self, user_ids: Sequence[str]) -> dict[str, UserState]:
+        """States of these users as the ledger has them now."""
+        rows = await self._pool.fetch(_SQL["load_users"], list(user_ids))
+        return {row[0]: decode_state(row[1]) for row in rows}
 
     async def ensure_days(self, days: Sequence[date]) -> None:
         """Makes event log partitions for these UTC days."""

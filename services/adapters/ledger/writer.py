@@ -196,6 +196,7 @@ def _question_columns(records: Sequence[QuestionRecord]) -> tuple[list[object], 
         [r.topic_id for r in records],
         [r.chapter_id for r in records],
         [r.language for r in records],
+        ["{" + ",".join(map(str, r.recent_answers)) + "}" for r in records],
     )
 
 

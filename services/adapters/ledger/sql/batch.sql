@@ -54,25 +54,26 @@ returning u.user_id
 
 -- name: load_questions
 select q.user_id, q.question_id, q.answers, q.correct_answers, q.last_correct, q.last_answered_at, q.mistake_since, q.corrected_at,
-       q.topic_id, q.chapter_id, q.language
+       q.topic_id, q.chapter_id, q.language, q.recent_answers
 from unnest($1::text[], $2::text[]) as w (user_id, question_id)
 join user_question q using (user_id, question_id)
 
 -- name: insert_questions
 -- Answers with the users whose row was as expected; a missing one was changed by somebody else.
-insert into user_question (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language)
-select user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language
-from unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::bool[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::text[])
-    as n (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language)
+insert into user_question (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language, recent_answers)
+select user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language, recent_answers::bigint[]
+from unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::bool[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[])
+    as n (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language, recent_answers)
 on conflict do nothing
 returning user_id, question_id
 
 -- name: update_questions
 update user_question q
 set answers = n.answers, correct_answers = n.correct_answers, last_correct = n.last_correct, last_answered_at = n.last_answered_at,
-    mistake_since = n.mistake_since, corrected_at = n.corrected_at, topic_id = n.topic_id, chapter_id = n.chapter_id, language = n.language
-from unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::bool[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::int[])
-    as n (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language, answers_before)
+    mistake_since = n.mistake_since, corrected_at = n.corrected_at, topic_id = n.topic_id, chapter_id = n.chapter_id, language = n.language,
+    recent_answers = n.recent_answers::bigint[]
+from unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::bool[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int[])
+    as n (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language, recent_answers, answers_before)
 where q.user_id = n.user_id and q.question_id = n.question_id and q.answers = n.answers_before
 returning q.user_id, q.question_id
 
