@@ -78,11 +78,25 @@ async def _positions(ledger: BatchLedger, partitions: AbstractSet[PartitionId]) 
 
 
 def _watch() -> Watch:
+    def runs(partitions: AbstractSet[PartitionId]) -> None:
+        for topic, partition in partitions:
+            metrics.HALTED.labels(topic, str(partition)).set(0)
+
+    def reseek(partition: PartitionId, reason: str) -> None:
+        metrics.RESEEKS.labels(partition.topic, reason).inc()
+        if reason == "resumed":
+            runs({partition})
+
     return Watch(
+        on_assigned=runs,
+        on_revoked=runs,
+        on_gap=lambda partition, expected, got: logger.warning(
+            "offsets_without_records", partition=str(partition), from_offset=expected, to_offset=got
+        ),
         on_below_log_start=lambda partition, position, start: logger.error(
             "records_lost_to_retention", partition=str(partition), from_offset=position, to_offset=start
         ),
-        on_reseek=lambda partition, reason: metrics.RESEEKS.labels(partition.topic, reason).inc(),
+        on_reseek=reseek,
         on_halt=lambda partition, reason: metrics.HALTED.labels(partition.topic, str(partition.partition)).set(1),
     )
 
