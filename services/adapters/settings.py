@@ -3,6 +3,8 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.missions.streaks import StreakSource
+
 
 class ServerSettings(BaseSettings):
     """Addresses of Kafka, Postgres and Redis, from `MISSIONS_*` variables."""
@@ -16,5 +18,12 @@ class ServerSettings(BaseSettings):
         default="", description="Put before every topic name, so that several deployments can share one Kafka"
     )
     output_partitions: int = Field(
-        default=4, ge=1, le=1024, description="Partitions of each topic out; the relay refuses to start on another number"
+        default=4,
+        ge=1,
+        le=1024,
+        description="Partitions of each topic out; the relay refuses to start on another number",
+    )
+    streak_source: StreakSource = Field(
+        default=StreakSource.UPSTREAM,
+        description="`upstream`: another service publishes learning.streak-updated; `derived`: we do. The same for every role",
     )

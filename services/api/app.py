@@ -153,7 +153,7 @@ async def _parts(
         chooser = partition_chooser(settings)
         users = Users(pool, chooser)
         await closing.enter_async_context(background(catalogue.watch(), keep_repaired(projection, users.load)))
-        issuer = Issuer(UserLedger(pool, chooser), projection, catalogue)
+        issuer = Issuer(UserLedger(pool, chooser), projection, catalogue, settings.streak_source)
         read = ReadMissions(users, projection, issuer, FreshCatalogue(catalogue))
         reset = ScheduledReset(
             SweepLedger(pool, chooser), issuer, catalogue, lambda: end_offsets(settings.kafka_bootstrap, topics)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from services.adapters.deadline import within
 from services.adapters.ledger.connection import is_passing
+from services.adapters.ledger.records import XpTotals
 from services.adapters.ledger.users import Grant, Position, RewardTotal, Users
 from services.adapters.logs import get_logger
 from services.adapters.metrics import PROJECTION_FAILURES
@@ -41,10 +42,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """Days in a row as the streak service last told, and the local day that it told them for."""
+    """Days in a row as was last told, the local day that it was told for, and what there was before."""
 
     days: int
     day: date | None
+    longest: int
+    freezes_used: int
 
 
 class ReadMissions:
@@ -113,16 +116,20 @@ class ReadMissions:
     async def streak(self, user_id: str) -> Streak:
         """The current streak."""
         state = await self._state(user_id)
-        return Streak(state.streak, state.streak_day) if state else Streak(0, None)
+        if state is None:
+            return Streak(0, None, 0, 0)
+        return Streak(state.streak, state.streak_day, max(state.streak_longest, state.streak), state.freezes_used)
 
-    async def grants(
-        self, user_id: str, after: Position | None, limit: int
-    ) -> tuple[list[Grant], Position | None, list[RewardTotal]]:
-        """A page of grants, newest first, where the next one begins, and the totals over all of them."""
+    async def grants(self, user_id: str, after: Position | None, limit: int) -> tuple[list[Grant], Position | None]:
+        """A page of grants, newest first, and where the next one begins."""
         rows = await from_ledger(self._users.grants(user_id, after, limit + 1))
-        totals = await from_ledger(self._users.reward_totals(user_id))
         last = rows[limit - 1] if len(rows) > limit else None
-        return rows[:limit], (last.granted_at, last.assignment_id) if last else None, totals
+        return rows[:limit], (last.granted_at, last.assignment_id) if last else None
+
+    async def gains(self, user_id: str) -> tuple[list[RewardTotal], XpTotals]:
+        """The totals over all of a user's grants, and over all XP, whoever told of it."""
+        totals = await from_ledger(self._users.reward_totals(user_id))
+        return totals, await from_ledger(self._users.xp_totals(user_id))
 
     async def _state(self, user_id: str) -> UserState | None:
         """The user's state; None for a user whom nobody knows. After a loss of Redis, reading fills it again."""

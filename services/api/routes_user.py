@@ -1,7 +1,7 @@
 """The calls of app clients: GET /missions, /streak and /rewards."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -10,8 +10,10 @@ from fastapi import APIRouter, Header, Query, Response
 
 from mission_events.fields import known_zones
 from services.adapters.http import UserCaller, answer_schemas, json_answer
+from services.adapters.ledger.records import XpTotals
 from services.adapters.ledger.users import RewardTotal
 from services.adapters.problems import invalid_parameter, unavailable
+from services.missions.levels import level_of
 from services.missions.view import MissionView
 
 from .locales import preferred_locales
@@ -38,10 +40,12 @@ class MissionsPage(msgspec.Struct):
 
 
 class StreakAnswer(msgspec.Struct):
-    """Days in a row, and the local day that they were last told for."""
+    """Days in a row, and the local day that they were last told for; the longest streak and the freezes used, ever."""
 
     days: int
     day: date | None
+    longest: int
+    freezes_used: int
 
 
 class GrantView(msgspec.Struct):
@@ -54,12 +58,47 @@ class GrantView(msgspec.Struct):
     rewards: list[dict[str, Any]]
 
 
+class XpView(msgspec.Struct):
+    """All XP: earned by learning, and granted by missions."""
+
+    total: int
+    earned: int
+    granted: int
+
+
+class LevelView(msgspec.Struct):
+    """The level that the total XP comes to, and how much of the XP to the next one is there."""
+
+    level: int
+    progress: int
+    target: int
+
+
+class ItemView(msgspec.Struct):
+    """So many of an item were granted; what was used since is the inventory's to say."""
+
+    item_id: str
+    granted: int
+
+
+class ProfileView(msgspec.Struct):
+    """What the user has grown to. Badges and unlocked content are had or not, however often they were granted."""
+
+    xp: XpView
+    level: LevelView
+    gems: int
+    items: list[ItemView]
+    badges: list[str]
+    unlocked: list[str]
+
+
 class RewardsAnswer(msgspec.Struct):
-    """A page of grants, newest first, and the totals over all of them."""
+    """A page of grants, newest first, the totals over all of them, and the profile that they and the XP have led to."""
 
     grants: list[GrantView]
     totals: list[dict[str, Any]]
     next_cursor: str | None
+    profile: ProfileView
 
 
 SCHEMAS = answer_schemas(MissionsAnswer, MissionsPage, StreakAnswer, RewardsAnswer)
@@ -123,24 +162,25 @@ def gains_router(read: ReadMissions) -> APIRouter:
         "/streak",
         operation_id="getStreak",
         summary="The current streak",
-        responses={200: json_answer(StreakAnswer, "The streak as the streak service last told")},
+        responses={200: json_answer(StreakAnswer, "The streak as it was last told")},
     )
     async def streak(caller: UserCaller) -> Response:
         try:
             found = await read.streak(caller.subject)
         except LedgerUnavailable:
             raise unavailable("The ledger") from None
-        return _plain(_encode(StreakAnswer(found.days, found.day)))
+        return _plain(_encode(StreakAnswer(found.days, found.day, found.longest, found.freezes_used)))
 
     @router.get(
         "/rewards",
         operation_id="listRewards",
-        summary="What the user was granted, newest first, and the totals",
-        responses={200: json_answer(RewardsAnswer, "A page of grants, and the totals over all")},
+        summary="What the user was granted, newest first, the totals, and the profile's growth",
+        responses={200: json_answer(RewardsAnswer, "A page of grants, the totals over all, and the profile")},
     )
     async def rewards(caller: UserCaller, limit: Limit = PAGE_SIZE, cursor: Cursor = None) -> Response:
         try:
-            grants, after, totals = await read.grants(caller.subject, decode_cursor(cursor, UUID_TEXT), limit)
+            grants, after = await read.grants(caller.subject, decode_cursor(cursor, UUID_TEXT), limit)
+            totals, xp = await read.gains(caller.subject)
         except LedgerUnavailable:
             raise unavailable("The ledger") from None
         views = [
@@ -148,7 +188,7 @@ def gains_router(read: ReadMissions) -> APIRouter:
             for g in grants
         ]
         next_cursor = encode_cursor(after) if after else None
-        answer = RewardsAnswer(views, [_total(total) for total in totals], next_cursor)
+        answer = RewardsAnswer(views, [_total(total) for total in totals], next_cursor, _profile(totals, xp))
         return _plain(_encode(answer), link_to_next("/rewards", {"limit": str(limit)}, next_cursor))
 
     return router
@@ -157,6 +197,20 @@ def gains_router(read: ReadMissions) -> APIRouter:
 def _total(total: RewardTotal) -> dict[str, Any]:
     named = {TOTAL_NAMES[total.kind]: total.what} if total.kind in TOTAL_NAMES else {}
     return {"kind": total.kind, **named, "amount": total.amount}
+
+
+def _profile(totals: Sequence[RewardTotal], xp: XpTotals) -> ProfileView:
+    def things(kind: str) -> list[RewardTotal]:
+        return [total for total in totals if total.kind == kind]
+
+    return ProfileView(
+        xp=XpView(xp.total, xp.earned, xp.granted),
+        level=LevelView(*level_of(xp.total)),
+        gems=sum(total.amount for total in things("gems")),
+        items=[ItemView(total.what or "", total.amount) for total in things("item")],
+        badges=[total.what or "" for total in things("badge")],
+        unlocked=[total.what or "" for total in things("unlock")],
+    )
 
 
 def _plain(body: bytes, headers: dict[str, str] | None = None) -> Response:

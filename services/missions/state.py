@@ -11,6 +11,9 @@ from typing import Any
 import msgspec
 
 
+# `gc=False` below: states hold no cycles, and Python's collector would walk thousands of them in every batch.
+
+
 class Status(StrEnum):
     """Where an assignment stands: `IN_PROGRESS -> COMPLETED -> CLAIMED`, or `-> EXPIRED`."""
 
@@ -20,7 +23,7 @@ class Status(StrEnum):
     EXPIRED = "EXPIRED"
 
 
-class ObjectiveState(msgspec.Struct, array_like=True):
+class ObjectiveState(msgspec.Struct, array_like=True, gc=False):
     """Progress of one objective, never above its target, and what its measure must remember to go on."""
 
     progress: int | float = 0
@@ -32,7 +35,20 @@ class ObjectiveState(msgspec.Struct, array_like=True):
     """`consecutive_days` with `break_on`: ordinals of the local days on which the run broke."""
 
 
-class Assignment(msgspec.Struct, array_like=True):
+class Fit(msgspec.Struct, array_like=True, frozen=True):
+    """Why an assignment is not the mission that everybody gets, as written."""
+
+    reason: str
+    """The fact that was too small for the mission as written, such as `open_mistakes`, or the `$parameter` that was unknown."""
+    wanted: int | None = None
+    """The target as written; None, like `target`, when it stayed as written."""
+    target: int | None = None
+    """The target of the only objective, for ever."""
+    instead_of: str | None = None
+    """The mission whose place this one takes."""
+
+
+class Assignment(msgspec.Struct, array_like=True, gc=False):
     """One user's copy of one mission version for one period; its bounds were frozen as UTC instants when it was issued."""
 
     assignment_id: str
@@ -47,9 +63,11 @@ class Assignment(msgspec.Struct, array_like=True):
     completed_at: datetime | None = None
     claimable_until: datetime | None = None
     claimed_at: datetime | None = None
+    fit: Fit | None = None
+    """How it was fitted to the user when it was issued; None: it is the mission as written."""
 
 
-class ZoneSegment(msgspec.Struct, array_like=True):
+class ZoneSegment(msgspec.Struct, array_like=True, gc=False):
     """From these period bounds on, the user's periods follow `zone`; before the first segment's bounds they follow it too."""
 
     zone: str
@@ -57,16 +75,47 @@ class ZoneSegment(msgspec.Struct, array_like=True):
     weekly_from: datetime
 
 
-class IssuedPeriod(msgspec.Struct, array_like=True):
+class IssuedPeriod(msgspec.Struct, array_like=True, gc=False):
     """A marker: the missions of this period were issued, and the set stays as it is."""
 
     kind: str
     """`daily` or `weekly`."""
     starts_at: datetime
     ends_at: datetime
+    left_out: dict[str, str] = {}
+    """Mission id -> why it was not issued, of missions that were meant for this user and did not fit."""
 
 
-class UserState(msgspec.Struct, omit_defaults=True):
+class SuspectTopic(msgspec.Struct, array_like=True, gc=False):
+    """A topic that a mistake was made in, and what came after it; `topics.py` says how it is read."""
+
+    results: str = ""
+    """The answers after that mistake, oldest first, `1` for a right one."""
+    last_answered_at: int = 0
+    """Second since 1970 of the newest answer."""
+
+
+class StudyDays(msgspec.Struct, array_like=True, gc=False):
+    """What the derived streak follows from: sets of local days (proleptic ordinals), and what older days came to.
+
+    Only `streaks.py` reads and writes it. Days from `settled_until` on are kept one by one, as many as late events can be about.
+    """
+
+    settled_until: int
+    """Days before this one have left the sets below."""
+    as_of: int
+    """The newest day that is known to have begun: those before it are over."""
+    run: int = 0
+    """Study days of the run that was unbroken when day `settled_until` began; 0 = there was none."""
+    days: list[int] = []
+    """Days with a completed lesson, sorted."""
+    freezes: list[int] = []
+    """The day on which each streak freeze was used, sorted; a day occurs once for each freeze."""
+    lost_days: list[int] = []
+    """Dates that the user never had, or for less than half a day, because of a zone change; sorted."""
+
+
+class UserState(msgspec.Struct, omit_defaults=True, gc=False):
     """Everything that matching one event of one user needs, in one value."""
 
     user_id: str
@@ -100,14 +149,28 @@ class UserState(msgspec.Struct, omit_defaults=True):
     claimed_missions: list[str] = []
     """Ids of missions that were claimed at least once; `requires` reads it."""
     weak_topics: list[str] = []
-    """Topic ids that `$weak_topics` and `history.topic_weak` read; empty until topic statistics fill it."""
+    """Ids of the weak ones among `suspect_topics`, the weakest first; `$weak_topics` and `history.topic_weak` read it."""
     daily_closed_until: datetime | None = None
     """Daily periods that start before this are never issued any more: their markers may have been dropped."""
     weekly_closed_until: datetime | None = None
     """The same of weekly periods."""
+    streak_longest: int = 0
+    freezes_used: int = 0
+    """Streak freezes that the user has used, ever."""
+    chapters_completed: int = 0
+    """Different chapters, over all languages; so are units."""
+    units_completed: int = 0
+    study: StudyDays | None = None
+    """None unless the streak is derived here and a lesson or a freeze was seen."""
+    suspect_topics: dict[str, SuspectTopic] = {}
+    """By topic id, at most `topics.SUSPECT_TOPICS_MAX`."""
+    questions_seen: int = 0
+    """Different questions answered, counted up to `fields.QUESTIONS_SEEN_MAX`."""
+    mistake_quarters: dict[int, int] = {}
+    """Open mistakes by the quarter of an hour since 1970 that they were made in: of the last days before the newest one."""
 
 
-class QuestionRecord(msgspec.Struct, array_like=True):
+class QuestionRecord(msgspec.Struct, array_like=True, gc=False):
     """UserQuestionHistory: what one user did with one question, by event time."""
 
     user_id: str

@@ -98,6 +98,11 @@ class TopicShape:
     partitions: int
     max_message_bytes: int
 
+    def partition_for(self, output_partition: int) -> int:
+        """Where messages of an output partition go. Topics out have as many partitions, so it is the same number; a topic in
+        that we publish to may have another count, and shares its partitions among ours when it has fewer."""
+        return output_partition % self.partitions
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -116,13 +121,16 @@ class _Sent:
 
 
 class TransactionalWriter:
-    """Publishes to one partition number of every topic out. After any `PublishFailed` it is of no use any more."""
+    """Publishes what belongs to one output partition. After any `PublishFailed` it is of no use any more."""
 
-    def __init__(self, producer: AIOKafkaProducer, prefix: str, partition: int, limits: Mapping[str, int]) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, prefix: str, partition: int, shapes: Mapping[str, TopicShape]
+    ) -> None:
         self._producer = producer
         self._prefix = prefix
-        self._partition = partition
-        self.limits = limits
+        self.partitions: Mapping[str, int] = {name: shape.partition_for(partition) for name, shape in shapes.items()}
+        """For each topic (without prefix) the partition that is written to."""
+        self.limits: Mapping[str, int] = {name: shape.max_message_bytes for name, shape in shapes.items()}
         """For each topic (without prefix) the largest batch that it takes, in bytes."""
 
     async def begin(self) -> None:
@@ -165,7 +173,7 @@ class TransactionalWriter:
 
     async def _submit(self, topic: str, batch: Any) -> _Sent:
         # Batches of our own making, because `send` takes no message without key and value, and such dead letters exist.
-        future = await self._producer.send_batch(batch, self._prefix + topic, partition=self._partition)
+        future = await self._producer.send_batch(batch, self._prefix + topic, partition=self.partitions[topic])
         return _Sent(topic, future, batch.record_count())
 
 
@@ -226,7 +234,7 @@ class OutputTopics:
     async def writer(self, partition: int) -> AsyncIterator[TransactionalWriter]:
         """Opens the partition's writer. Its predecessor is fenced from then on, and what that had begun has ended:
         committed, if it had got as far, else aborted. Raises BrokerUnreachable, TopicsMissing and PublishFailed."""
-        limits = {name: shape.max_message_bytes for name, shape in (await self.shapes()).items()}
+        shapes = await self.shapes()
         producer = AIOKafkaProducer(
             **self._client,
             client_id=f"missions-relay-{partition}",
@@ -239,11 +247,13 @@ class OutputTopics:
             with _failures_of("open a transactional writer"):
                 async with asyncio.timeout(OPEN_SECONDS):
                     await producer.start()
-            yield TransactionalWriter(producer, self._prefix, partition, limits)
+            yield TransactionalWriter(producer, self._prefix, partition, shapes)
         finally:
             await _to_the_end(_close_producer(producer))
 
-    async def published(self, partition: int, since: Mapping[str, int]) -> AsyncGenerator[Published, None]:
+    async def published(
+        self, partitions: Mapping[str, int], since: Mapping[str, int]
+    ) -> AsyncGenerator[Published, None]:
         """What is published in this partition of each topic, from the given offsets to the end of the log, in pieces.
 
         Aborted messages are passed over. Open the writer first: then nothing of ours is still undecided. A piece may have
@@ -252,7 +262,7 @@ class OutputTopics:
         """
         consumer = AIOKafkaConsumer(
             **self._client,
-            client_id=f"missions-relay-{partition}",
+            client_id="missions-relay-look",
             isolation_level="read_committed",
             auto_offset_reset="earliest",
             enable_auto_commit=False,
@@ -262,7 +272,7 @@ class OutputTopics:
             with _failures_of("show what is published (if another producer has a transaction open there, end it)"):
                 async with asyncio.timeout(OPEN_SECONDS):
                     await consumer.start()
-                tops = {TopicPartition(self._prefix + name, partition): name for name in since}
+                tops = {TopicPartition(self._prefix + name, partitions[name]): name for name in since}
                 consumer.assign(list(tops))
                 for top, name in tops.items():
                     consumer.seek(top, since[name])

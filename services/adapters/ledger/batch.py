@@ -1,6 +1,6 @@
 """One transaction for one batch of an input partition: position, event log, users, outbox and dead letters move together or not at all."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -9,12 +9,14 @@ import asyncpg
 import msgspec
 
 from mission_events import DeadLetter, Event
+from services.missions.profile import Completed
 from services.missions.state import UserState, decode_state
 
 from .connection import Connection, Pool
 from .migrate import ensure_event_log_days
 from .outbox import PartitionOf
 from .queries import queries
+from .records import EventKey, write_records
 from .writer import UserWriter
 
 _SQL = queries("batch")
@@ -83,6 +85,12 @@ class BatchTransaction(UserWriter):
         data = [e.event.raw_data for e in events]
         rows = await self._connection.fetch(_SQL["log_events"], *columns, self._topic, self._partition, data)
         return {row[0] for row in rows}
+
+    async def write_records(self, events: Sequence[LoggedEvent]) -> Mapping[EventKey, Completed]:
+        """Adds new events to the records of what users have earned and learnt; call it once, before users are saved.
+
+        Returns which of them completed a chapter or a unit for the first time."""
+        return await write_records(self._connection, events)
 
     async def dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Keeps records that can never be applied."""

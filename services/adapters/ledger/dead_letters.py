@@ -60,7 +60,9 @@ class DeadLetterStore:
         row = await self._pool.fetchrow(_SQL["show"], topic, partition, offset)
         if row is None:
             return None
-        headers = [(name, None if text is None else text.encode("latin-1")) for name, text in msgspec.json.decode(row[8])]
+        headers = [
+            (name, None if text is None else text.encode("latin-1")) for name, text in msgspec.json.decode(row[8])
+        ]
         topic, partition, offset, reason, detail, recorded_at, key, value = row[:8]
         return StoredLetter(topic, partition, offset, reason, detail, recorded_at, key, value, headers)
 

@@ -132,6 +132,10 @@ class RelayStore:
         row = await self._pool.fetchrow(_SQL["backlog"], partitions, PENDING_COUNTED_MAX)
         return Backlog(row["pending"], row["oldest"]) if row else Backlog(0, None)
 
+    async def waits_for(self, topic: str) -> bool:
+        """Whether a message for this topic waits in the outbox."""
+        return bool(await self._pool.fetchval(_SQL["waits_for"], topic))
+
     async def highest_partition(self) -> int | None:
         """The highest partition that a message waits for; None when none waits."""
         partition: int | None = await self._pool.fetchval(_SQL["highest_partition"])

@@ -13,6 +13,7 @@ from services.missions.state import Assignment, ObjectiveState, Status, UserStat
 from .connection import Pool, Row
 from .outbox import PartitionOf
 from .queries import queries
+from .records import Records, XpTotals
 from .writer import UserWriter
 
 _SQL = queries("users")
@@ -107,6 +108,7 @@ class Users:
 
     def __init__(self, pool: Pool, partition_of: PartitionOf) -> None:
         self._pool = pool
+        self._records = Records(pool)
         self._partition_of = partition_of
 
     @asynccontextmanager
@@ -136,6 +138,10 @@ class Users:
     async def reward_totals(self, user_id: str) -> list[RewardTotal]:
         """The sums over all of a user's grants."""
         return [RewardTotal(*row) for row in await self._pool.fetch(_SQL["reward_totals"], user_id)]
+
+    async def xp_totals(self, user_id: str) -> XpTotals:
+        """The sums over a user's XP log."""
+        return await self._records.xp_totals(user_id)
 
     async def logged(self, events: Sequence[tuple[str, str, date]]) -> set[tuple[str, str]]:
         """Which of these events (source, id, UTC day of their time) are in the event log, so that their effect is durable."""

@@ -1,1 +1,1 @@
-"""The sample of questions that comes with the product, as data: one YAML file a language, in the order in which it is taught."""
+"""The sample of questions that comes with the product, as data: one YAML file a language, each in the order in which it is taught."""

@@ -3,7 +3,7 @@
 from .purposes import COUNT_MAX, Purpose, UnknownPurpose, parse_purpose
 from .questions import Question, QuestionCatalogue
 from .select import Reason, Selected, candidates, select
-from .situation import Situation
+from .situation import Situation, history_start
 from .topics import TopicStatistics, topic_statistics, weak_topics
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "TopicStatistics",
     "UnknownPurpose",
     "candidates",
+    "history_start",
     "parse_purpose",
     "select",
     "topic_statistics",

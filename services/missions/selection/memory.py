@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from fsrs import Card, Rating, Scheduler
 
-from ..history import attempts
-from ..state import QuestionRecord
+from services.missions.history import attempts
+from services.missions.state import QuestionRecord
 
 DESIRED_RETENTION = 0.9
 """A question is due when the chance to know it has fallen to this: FSRS's default, and what most learners use."""

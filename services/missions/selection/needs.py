@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ..catalogue import Catalogue
-from ..compiled import CompiledMission, CompiledObjective
-from ..conditions import NO_VALUES, compile_where, is_parameter, operators_of
-from ..fields import HISTORY_PREFIX, QUESTION_ANSWERED
-from ..state import Assignment, ObjectiveState, Status, UserState
+from services.missions.catalogue import Catalogue
+from services.missions.compiled import CompiledMission, CompiledObjective
+from services.missions.conditions import NO_VALUES, compile_where, is_parameter, operators_of
+from services.missions.fields import HISTORY_PREFIX, QUESTION_ANSWERED
+from services.missions.state import Assignment, ObjectiveState, Status, UserState
+
 from .questions import INDEXED_FIELDS, Question
 from .situation import Situation
 
@@ -37,12 +38,12 @@ class OpenMission:
     @property
     def is_done(self) -> bool:
         """Whether it would be completed by now."""
-        reached = sum(self._is_reached(objective) for objective in self.compiled.objectives)
+        reached = sum(self.is_reached(objective) for objective in self.compiled.objectives)
         return reached >= self.compiled.needed
 
     def would_move(self, objective: CompiledObjective, data: Mapping[str, Any]) -> bool:
         """Whether a matching answer would bring the objective on."""
-        if self._is_reached(objective) or self.is_done:
+        if self.is_reached(objective) or self.is_done:
             return False
         return objective.advance(_copy(self._reached[objective.index]), data, self._day)
 
@@ -51,14 +52,15 @@ class OpenMission:
         if self.is_done:
             return
         for objective in self.compiled.by_event[QUESTION_ANSWERED]:
-            if not self._is_reached(objective) and self.matches(objective, data, facts):
+            if not self.is_reached(objective) and self.matches(objective, data, facts):
                 objective.advance(self._reached[objective.index], data, self._day)
 
     def matches(self, objective: CompiledObjective, data: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
         """Whether the objective counts such an answer, by the mission's own definition."""
         return objective.matches is None or objective.matches(data, facts, self.assignment.parameters)
 
-    def _is_reached(self, objective: CompiledObjective) -> bool:
+    def is_reached(self, objective: CompiledObjective) -> bool:
+        """Whether the objective has its target."""
         return self._reached[objective.index].progress >= objective.target
 
 
@@ -69,9 +71,14 @@ class Need:
     mission: OpenMission
     objective: CompiledObjective
 
+    @property
+    def missing(self) -> float:
+        """What its progress lacks of its target."""
+        return self.objective.target - self.mission.assignment.objectives[self.objective.index].progress
+
     def is_met(self) -> bool:
         """Whether nothing more is needed."""
-        return self.mission.is_done or self.mission._is_reached(self.objective)
+        return self.mission.is_done or self.mission.is_reached(self.objective)
 
     def matches(self, data: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
         """Whether the answer counts."""
@@ -100,12 +107,17 @@ def open_missions(
 
 def needs_of(missions: Iterable[OpenMission]) -> list[Need]:
     """The objectives of these missions that are not reached, at most `NEEDS_MAX`."""
-    needs = [Need(mission, objective) for mission in missions for objective in mission.compiled.by_event[QUESTION_ANSWERED]]
+    needs = [
+        Need(mission, objective) for mission in missions for objective in mission.compiled.by_event[QUESTION_ANSWERED]
+    ]
     return [need for need in needs if not need.is_met()][:NEEDS_MAX]
 
 
 def questions_for(need: Need, situation: Situation) -> list[Question]:
-    """Questions that the objective may count, as far as that can be seen without the history; near the current chapter first."""
+    """Questions that the objective may count, as far as that can be seen without the history; near the current chapter first.
+
+    Other languages than the user's are in it only if these have too few.
+    """
     parameters = need.mission.assignment.parameters
     where = need.mission.compiled.mission.objectives[need.objective.index].where
     fits = compile_where({name: condition for name, condition in where.items() if not name.startswith(HISTORY_PREFIX)})
@@ -116,20 +128,22 @@ def questions_for(need: Need, situation: Situation) -> list[Question]:
         if fits is None or fits(question.answered_right(), NO_VALUES, parameters)
     ]
     own = [question for question in found if question.language in situation.languages]
-    return (own or found)[:NEED_CANDIDATES_MAX]
+    if len(own) < need.missing:
+        own += [question for question in found if question.language not in situation.languages]
+    return own[:NEED_CANDIDATES_MAX]
 
 
 def _narrowest(
     conditions: Iterable[tuple[str, str, Any]], parameters: Mapping[str, Any], situation: Situation
 ) -> tuple[str, Sequence[str]]:
-    """The field and values that the fewest questions have, of all that the conditions ask for; else the user's languages."""
-    best: tuple[str, Sequence[str]] = ("language", sorted(situation.languages))
+    """The field and values that the fewest questions have, of all that the conditions ask for; else all languages."""
+    best: tuple[str, Sequence[str]] = ("language", situation.questions.languages)
     fewest: int | None = None
     for field, operator, operand in conditions:
         if field not in INDEXED_FIELDS or operator not in {"equals", "in"}:
             continue
-        value = parameters.get(operand[1:]) if is_parameter(operand) else operand
-        values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+        value: object = parameters.get(operand[1:]) if is_parameter(operand) else operand
+        values = [str(one) for one in value] if isinstance(value, list) else [] if value is None else [str(value)]
         size = situation.questions.size(field, values)
         if fewest is None or size < fewest:
             best, fewest = (field, values), size
@@ -137,6 +151,4 @@ def _narrowest(
 
 
 def _copy(objective: ObjectiveState) -> ObjectiveState:
-    return ObjectiveState(
-        objective.progress, [*objective.members], [*objective.days], [*objective.broken_days]
-    )
+    return ObjectiveState(objective.progress, [*objective.members], [*objective.days], [*objective.broken_days])

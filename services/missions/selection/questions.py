@@ -57,7 +57,9 @@ class QuestionCatalogue:
             self._by_id[question.question_id] = question
             chapters = self._chapters.setdefault(question.language, {})
             chapters.setdefault(question.chapter_id, []).append(question)
-        course = [q for chapters in self._chapters.values() for chapter in chapters.values() for q in chapter]
+        course = self._course = [
+            q for chapters in self._chapters.values() for chapter in chapters.values() for q in chapter
+        ]
         self._places: Mapping[str, int] = {question.question_id: place for place, question in enumerate(course)}
         self._buckets: dict[tuple[str, str], list[tuple[int, Question]]] = {}
         for place, question in enumerate(course):
@@ -85,6 +87,10 @@ class QuestionCatalogue:
     def chapter(self, language: str, chapter_id: str) -> Sequence[Question]:
         """The questions of a chapter, in order; none of an unknown one."""
         return self._chapters.get(language, {}).get(chapter_id, ())
+
+    def at(self, place: int) -> Question:
+        """The question at a place of the course."""
+        return self._course[place]
 
     def place(self, question_id: str) -> int:
         """Where the question stands in the course. Raises KeyError for an unknown one."""

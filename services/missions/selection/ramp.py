@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from mission_events.learning import Difficulty
-
-from ..history import attempts
-from ..state import QuestionRecord
+from services.missions.history import attempts
+from services.missions.state import QuestionRecord
 
 RECENT_ATTEMPTS = 20
 """Newest answers that the ramp looks at: one or two sittings."""

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mission_events.learning import Difficulty
+from services.missions import history
+from services.missions.periods import local_day
+from services.missions.view import FALLBACK_LOCALE, text_in
 
-from .. import history
-from ..view import FALLBACK_LOCALE, text_in
 from .memory import Recall, recall
 from .needs import Need, OpenMission, needs_of, open_missions, questions_for
 from .purposes import Purpose, PurposeKind
@@ -163,7 +164,7 @@ class _Selection:
     def _add_for_need(self, need: Need, ranked: list[_Candidate], missions: list[OpenMission]) -> None:
         mission = need.mission.compiled.mission
         title = text_in(mission.title, self._locale)
-        reason = Reason("mission", f"Counts for “{title}”.", mission.id, need.mission.assignment.assignment_id)
+        reason = Reason("mission", f'Counts for "{title}".', mission.id, need.mission.assignment.assignment_id)
         for candidate in ranked:
             if not self.room or need.is_met():
                 return
@@ -183,7 +184,7 @@ class _Selection:
             if since is not None:
                 found.append((since, question_id, question))
         for since, _, question in sorted(found, key=lambda entry: entry[:2]):
-            day = date.fromordinal(history.local_day(self._situation.state.zones, since))
+            day = date.fromordinal(local_day(self._situation.state.zones, since))
             self._choose(question, Reason("open_mistake", f"You got this wrong on {day.isoformat()}."))
 
     def add_due_reviews(self) -> None:
@@ -243,7 +244,9 @@ class _Selection:
             return question.language != situation.language, seen[-1].at if seen else 0, question.question_id
 
         for question in sorted(self._seen.values(), key=key):
-            self._choose(question, Reason("practice", "Practice: of all that you know, you have not seen this for longest."))
+            self._choose(
+                question, Reason("practice", "Practice: of all that you know, you have not seen this for longest.")
+            )
 
     def _choose(self, question: Question, reason: Reason) -> None:
         if self.room and question.question_id not in self.chosen:

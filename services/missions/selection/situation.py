@@ -6,9 +6,10 @@ from datetime import datetime
 from functools import cached_property
 from zlib import crc32
 
-from ..catalogue import Catalogue
-from ..periods import local_day
-from ..state import QuestionRecord, UserState
+from services.missions.catalogue import Catalogue
+from services.missions.periods import local_day
+from services.missions.state import QuestionRecord, UserState
+
 from .questions import QuestionCatalogue
 
 
@@ -70,6 +71,11 @@ class Situation:
     def lot(self, question_id: str) -> int:
         """A number that decides between questions as good as each other: the same for a user all day, another one tomorrow."""
         return crc32(f"{self.state.user_id}/{self.day}/{question_id}".encode())
+
+
+def history_start(user_id: str, day: int, questions: QuestionCatalogue) -> str:
+    """From which question id on a history is read that is too long to be read whole: another one each local day."""
+    return questions.at(crc32(f"{user_id}/{day}".encode()) % len(questions)).question_id if len(questions) else ""
 
 
 def _current_chapter(

@@ -102,10 +102,11 @@ async def test_grants_are_listed_with_totals(api: Client, claims: Client, upstre
         {"kind": "gems", "amount": 20},
         {"kind": "xp", "amount": 20},
     ]
-    assert (await api.get("gus", "/rewards")).json() == {"grants": [], "totals": [], "next_cursor": None}
+    nothing = (await api.get("gus", "/rewards")).json()
+    assert (nothing["grants"], nothing["totals"], nothing["next_cursor"]) == ([], [], None)
 
 
 async def test_the_streak_is_what_the_streak_service_told(api: Client, upstreams: Upstreams) -> None:
-    assert (await api.get("hal", "/streak")).json() == {"days": 0, "day": None}
+    assert (await api.get("hal", "/streak")).json() == {"days": 0, "day": None, "longest": 0, "freezes_used": 0}
     await upstreams.send("hal", streak(7, "2026-11-25"))
-    assert (await api.get("hal", "/streak")).json() == {"days": 7, "day": "2026-11-25"}
+    assert (await api.get("hal", "/streak")).json() == {"days": 7, "day": "2026-11-25", "longest": 7, "freezes_used": 0}

@@ -53,3 +53,6 @@ select (select count(*) from (select from outbox limit $2) as counted) as pendin
 
 -- name: highest_partition
 select max(partition) from outbox
+
+-- name: waits_for
+select exists (select from outbox where topic = $1)

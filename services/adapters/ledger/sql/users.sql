@@ -7,7 +7,15 @@ where user_id = $1 and mission_id = $2 and starts_at = $3 and status = 'COMPLETE
 returning assignment_id
 
 -- name: insert_grant
-insert into reward_grant (assignment_id, grant_id, user_id, mission_id, granted_at, rewards) values ($1, $2, $3, $4, $5, $6)
+-- The XP in it goes into the XP log with it, told by the grant's own reward-granted.
+with made as (
+    insert into reward_grant (assignment_id, grant_id, user_id, mission_id, granted_at, rewards) values ($1, $2, $3, $4, $5, $6)
+    returning grant_id, user_id, granted_at, rewards
+)
+insert into xp_log (user_id, earned_at, amount, origin, xp_source, event_source, event_id)
+select user_id, granted_at, (r ->> 'amount')::int, 'grant', 'mission_reward', 'mission-system', grant_id::text
+from made, json_array_elements(rewards) as r
+where r ->> 'kind' = 'xp'
 
 -- name: grant_of
 select grant_id::text, assignment_id::text, mission_id, granted_at, rewards from reward_grant where assignment_id = $1 and user_id = $2
