@@ -1,16 +1,22 @@
 """Reads mission definitions from YAML files, and says what is wrong in them and where."""
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import yaml
+from typing_extensions import override
 
-from services.missions.catalogue import parse_catalogue
+from services.missions.catalogue import Catalogue, parse_catalogues
 from services.missions.definition import Mission
 from services.missions.problems import Problem
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
 """A catalogue of ten thousand missions fits; something larger is another file."""
+
+DEFAULT_REVISION = 1
+"""Revision of a catalogue that is made from files alone, without a ledger that counts publications."""
 
 
 class CatalogueFileError(Exception):
@@ -18,7 +24,10 @@ class CatalogueFileError(Exception):
 
 
 def read_catalogue(path: Path) -> tuple[list[Mission], list[Problem]]:
-    """Missions of a file, or of all `*.yaml` files of a folder, and every problem found. Raises `CatalogueFileError`."""
+    """Missions of a file, or of all `*.yaml` files of a folder together, and every problem found. Raises `CatalogueFileError`.
+
+    A mission may require one of another file of the folder; each problem names its file.
+    """
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
     if not files:
         raise CatalogueFileError(f"{path} holds no *.yaml file: name a file, or put the definitions there")
@@ -33,25 +42,40 @@ def read_catalogue(path: Path) -> tuple[list[Mission], list[Problem]]:
     return _parse(texts)
 
 
-def default_catalogue() -> list[Mission]:
-    """The missions that come with the system."""
+def default_missions() -> list[Mission]:
+    """The missions that come with the system, in the order of their files' names. Raises `CatalogueFileError` when they are broken."""
     folder = resources.files("services.missions").joinpath("default_catalogue")
-    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".yaml")), key=lambda entry: entry.name)
-    missions, problems = _parse([(file.name, file.read_text("utf-8")) for file in files])
+    texts = sorted((entry.name, entry.read_text("utf-8")) for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    missions, problems = _parse(texts)
     if problems:
-        raise CatalogueFileError("the default catalogue is broken: " + "; ".join(str(p) for p in problems))
+        raise CatalogueFileError("the default catalogue is broken:\n" + "\n".join(map(str, problems)))
     return missions
 
 
-def _parse(texts: list[tuple[str, str]]) -> tuple[list[Mission], list[Problem]]:
-    missions: list[Mission] = []
-    problems: list[Problem] = []
+def default_catalogue() -> Catalogue:
+    """The missions that come with the system, ready to match."""
+    return Catalogue(default_missions(), DEFAULT_REVISION)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain data; a key that is given twice is a mistake, where YAML would quietly take the last."""
+
+    @override
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(None, None, f"the key {key.value} is given twice", key.start_mark)
+            seen.add(str(key.value))
+        return node
+
+
+def _parse(texts: Sequence[tuple[str, str]]) -> tuple[list[Mission], list[Problem]]:
+    sources: list[tuple[str, object]] = []
     for name, text in texts:
         try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            sources.append((name, yaml.load(text, Loader=_Loader)))  # noqa: S506 # it is a SafeLoader
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist is a ValueError
             raise CatalogueFileError(f"{name} is no YAML: {error}") from error
-        found, wrong = parse_catalogue(data, name)
-        missions += found
-        problems += wrong
-    return missions, problems
+    return parse_catalogues(sources)

@@ -113,6 +113,9 @@ ASSIGNMENT_NOT_FOUND = ProblemType(
     "You have no such assignment",
     "`GET /missions` lists yours. Assignments of other users look as if they did not exist.",
 )
+MISSION_NOT_FOUND = ProblemType(
+    "mission-not-found", 404, "There is no such mission", "`GET /admin/missions` lists all of them, drafts too."
+)
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed", 405, "The path has other methods", "The `Allow` header lists them."
 )
@@ -121,6 +124,18 @@ NOT_COMPLETED = ProblemType(
     409,
     "The mission is not completed",
     "Its reward can be claimed once its status is COMPLETED.",
+)
+VERSION_PUBLISHED = ProblemType(
+    "version-published",
+    409,
+    "A published version never changes",
+    "Make a draft with `PUT /admin/missions/{mission_id}/draft`; publishing it gives a new version, and assignments keep theirs.",
+)
+MISSION_STATE = ProblemType(
+    "mission-state",
+    409,
+    "The mission is in another state",
+    "`GET /admin/missions/{mission_id}` shows its states; the detail says which step is possible.",
 )
 CLAIM_EXPIRED = ProblemType(
     "claim-expired", 410, "It is too late to claim", "The reward could be claimed until `claimable_until`."

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import httpx
 from fastapi import FastAPI
@@ -15,26 +16,28 @@ from services.adapters.inside import InsideServer, check
 from services.adapters.kafka.admin import end_offsets, missing_topics
 from services.adapters.kafka.errors import BrokerUnreachable, TopicsMissing
 from services.adapters.kafka.producer import Publisher
+from services.adapters.ledger.catalogue import CatalogueStore
 from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS, Pool, is_passing
 from services.adapters.ledger.questions import QuestionHistory
 from services.adapters.ledger.sweep import SweepLedger
 from services.adapters.ledger.users import Users
-from services.adapters.ledger.writer import UserLedger
 from services.adapters.logs import get_logger
 from services.adapters.projection import Projection
 from services.adapters.question_files import QuestionFileError, load_questions
 from services.adapters.tokens import TokenKeyError, TokenVerifier
 from services.missions.selection import QuestionCatalogue
 from services.operations.catalogue import CatalogueWatcher
-from services.operations.expire import EndOffsets, expire_overdue
-from services.operations.issue import Issuer, issue_all
+from services.operations.clockwork import Clockwork
+from services.operations.issue import Issuer
 from services.operations.refresh import FreshCatalogue
 from services.operations.repair import keep_repaired
 from services.operations.startup import VERSION, StartError, background, load_catalogue, open_ledger, partition_chooser
 
-from . import routes_questions, routes_service, routes_user
+from . import routes_admin, routes_questions, routes_service, routes_user
 from .forward_claims import claims_client, claims_router
+from .manage_missions import ManageMissions
 from .read_missions import LedgerUnavailable, ReadMissions
+from .routes_admin import drafts_router, publishing_router
 from .routes_questions import questions_router
 from .routes_service import PeriodKind, ResetPeriods, progress_router, reset_router
 from .routes_user import gains_router, missions_router
@@ -42,7 +45,10 @@ from .select_questions import SelectQuestions
 from .settings import ApiSettings
 from .take_events import EventPublisher, TakeEvents
 
-DESCRIPTION = "Missions of a learning app: what a user sees, what upstream services tell, and what a cron may ask for."
+DESCRIPTION = (
+    "Missions of a learning app: what a user sees, what upstream services tell, what a cron may ask for, "
+    "and what operators do with missions."
+)
 
 PROJECTION_SECONDS = 0.25
 """A read waits so long for Redis before it asks the ledger: well above a busy Redis' answer, well below what a user notices."""
@@ -62,6 +68,8 @@ class Parts:
     """Where POST /missions/claim is passed on to; without it the route is absent."""
     questions: SelectQuestions | None = None
     """The question selector; without it the route is absent."""
+    missions: ManageMissions | None = None
+    """What operators do with missions; without it the routes are absent."""
 
 
 def utc_now() -> datetime:
@@ -71,7 +79,7 @@ def utc_now() -> datetime:
 
 def create_app(parts: Parts, clock: Callable[[], datetime] = utc_now) -> FastAPI:
     """The HTTP application of the api role."""
-    schemas = {**routes_user.SCHEMAS, **routes_service.SCHEMAS, **routes_questions.SCHEMAS}
+    schemas = {**routes_user.SCHEMAS, **routes_service.SCHEMAS, **routes_questions.SCHEMAS, **routes_admin.SCHEMAS}
     app = create_http_app("Missions", DESCRIPTION, parts.verifier, VERSION, schemas)
     app.include_router(missions_router(parts.read, clock))
     app.include_router(gains_router(parts.read))
@@ -79,6 +87,9 @@ def create_app(parts: Parts, clock: Callable[[], datetime] = utc_now) -> FastAPI
         app.include_router(claims_router(parts.claims))
     if parts.questions is not None:
         app.include_router(questions_router(parts.questions, clock))
+    if parts.missions is not None:
+        app.include_router(drafts_router(parts.missions))
+        app.include_router(publishing_router(parts.missions, clock))
     app.include_router(progress_router(parts.take, parts.read, clock))
     app.include_router(reset_router(parts.reset, clock))
     return app
@@ -87,25 +98,21 @@ def create_app(parts: Parts, clock: Callable[[], datetime] = utc_now) -> FastAPI
 class ScheduledReset:
     """Does for a cron what the scheduler does by itself. A week begins with a day, so both kinds look at everything that is due."""
 
-    def __init__(
-        self, ledger: SweepLedger, issuer: Issuer, catalogue: CatalogueWatcher, end_offsets: EndOffsets
-    ) -> None:
-        self._ledger = ledger
-        self._issuer = issuer
-        self._catalogue = catalogue
-        self._end_offsets = end_offsets
+    def __init__(self, clockwork: Clockwork) -> None:
+        self._clockwork = clockwork
 
     async def __call__(self, kind: PeriodKind, now: datetime) -> Mapping[str, int]:
-        """Assignments issued and expired. Raises `LedgerUnavailable`; what was done until then stays done."""
+        """Assignments issued, claimed by themselves, and expired. Raises `LedgerUnavailable`; what was done until then stays done."""
         try:
-            issued = await issue_all(self._ledger, self._issuer, now)
-            expired = await expire_overdue(self._ledger, self._catalogue, self._end_offsets, now)
+            issued = await self._clockwork.begin(now)
+            claimed = await self._clockwork.claim(now)
+            expired = await self._clockwork.end(now)
         except Exception as error:
             if not isinstance(error, BrokerUnreachable) and not is_passing(error):
                 raise
             raise LedgerUnavailable from error
-        _log.info("reset", kind=kind, now=now.isoformat(), issued=issued, expired=expired)
-        return {"issued": issued, "expired": expired}
+        _log.info("reset", kind=kind, now=now.isoformat(), issued=issued, claimed=claimed, expired=expired)
+        return {"issued": issued, "claimed": claimed, "expired": expired}
 
 
 async def run(settings: ApiSettings) -> None:
@@ -153,13 +160,14 @@ async def _parts(
         chooser = partition_chooser(settings)
         users = Users(pool, chooser)
         await closing.enter_async_context(background(catalogue.watch(), keep_repaired(projection, users.load)))
-        issuer = Issuer(UserLedger(pool, chooser), projection, catalogue, settings.streak_source)
+        issuer = Issuer(Users(pool, chooser), projection, catalogue, settings.streak_source)
         read = ReadMissions(users, projection, issuer, FreshCatalogue(catalogue))
-        reset = ScheduledReset(
-            SweepLedger(pool, chooser), issuer, catalogue, lambda: end_offsets(settings.kafka_bootstrap, topics)
-        )
+        sweep = SweepLedger(pool, chooser)
+        ends = partial(end_offsets, settings.kafka_bootstrap, topics)
+        reset = ScheduledReset(Clockwork(sweep, users, issuer, projection, catalogue, ends))
         select = SelectQuestions(read, QuestionHistory(pool), questions, FreshCatalogue(catalogue))
-        yield Parts(verifier, read, TakeEvents(events, users, settings.topic_prefix), reset, claims, select)
+        missions = ManageMissions(CatalogueStore(pool), catalogue)
+        yield Parts(verifier, read, TakeEvents(events, users, settings.topic_prefix), reset, claims, select, missions)
 
 
 async def _serve(settings: ApiSettings, app: FastAPI, pool: Pool) -> None:

@@ -12,12 +12,11 @@ import msgspec
 from mission_events.times import format_time
 from services.adapters.deadline import within
 from services.adapters.ledger.connection import is_passing
-from services.adapters.ledger.users import Grant, StoredAnswer, Users, UserTransaction
+from services.adapters.ledger.users import Grant, LedgerInconsistent, StoredAnswer, Users, UserTransaction
 from services.adapters.ledger.writer import UserChange
 from services.adapters.logs import get_logger
 from services.adapters.metrics import CLAIMS, PROJECTION_FAILURES
 from services.adapters.projection import Projection, ProjectionUnavailable
-from services.missions.announcements import granted
 from services.missions.catalogue import Catalogue
 from services.missions.claiming import AlreadyClaimed, Claimed, ClaimExpired, NotCompleted, Unknown, claim
 from services.missions.state import UserState
@@ -74,10 +73,6 @@ class ClaimCommand:
 
 class LedgerUnavailable(Exception):
     """The ledger could not decide. Claiming again is safe: what was committed is found."""
-
-
-class LedgerInconsistent(Exception):
-    """What must be true of the ledger is not; the message says where."""
 
 
 class ClaimReward:
@@ -156,13 +151,8 @@ async def _decide(
             return Refused(Refusal.UNKNOWN)
         state.assignments.append(ended)
     match claim(state, command.assignment_id, now, catalogue):
-        case Claimed(assignment, made):
-            rewards = msgspec.json.encode(made.rewards).decode()
-            grant = Grant(made.grant_id, made.assignment_id, made.mission_id, made.granted_at, rewards)
-            change.announcements.append(granted(command.user_id, made))
-            if await transaction.save([change]) or not await transaction.mark_claimed(command.user_id, assignment):
-                raise LedgerInconsistent(f"assignment {assignment.assignment_id} is COMPLETED in its user's state only")
-            await transaction.insert_grant(command.user_id, grant)
+        case Claimed() as claimed:
+            [grant] = await transaction.save_claims([(change, [claimed])])
             return Granted(_body(grant), is_new=True)
         case AlreadyClaimed(assignment):
             found = await transaction.grant_of(command.user_id, assignment.assignment_id)

@@ -29,7 +29,7 @@ def migrate() -> None:
 def issue(now: Now = None) -> None:
     """Issue missions for every user whose day has begun. Running it twice changes nothing."""
     from services.adapters.ledger.sweep import SweepLedger
-    from services.adapters.ledger.writer import UserLedger
+    from services.adapters.ledger.users import Users
     from services.adapters.projection import Projection
     from services.adapters.settings import ServerSettings
     from services.operations.issue import Issuer, issue_all
@@ -42,7 +42,9 @@ def issue(now: Now = None) -> None:
             projection = Projection.connect(settings.redis_url.get_secret_value(), settings.topic_prefix)
             try:
                 chooser = partition_chooser(settings)
-                issuer = Issuer(UserLedger(pool, chooser), projection, await load_catalogue(pool))
+                issuer = Issuer(
+                    Users(pool, chooser), projection, await load_catalogue(pool), settings.streak_source
+                )
                 with _counter("users looked at") as told:
                     return await issue_all(SweepLedger(pool, chooser), issuer, at, progress=told)
             finally:

@@ -37,7 +37,7 @@ class Announcement:
 
 def assigned(user_id: str, assignment: Assignment, catalogue: Catalogue) -> Announcement:
     """`mission-assigned`. Its time is the start of the period, whoever issued it and when."""
-    compiled = catalogue.get(assignment.mission_id, assignment.mission_version)
+    compiled = catalogue.get(assignment.mission_id, assignment.mission_version).as_issued(assignment)
     letter = _assigned_letter(compiled, assignment.starts_at, assignment.expires_at)
     return letter.to(user_id, assignment.assignment_id)
 

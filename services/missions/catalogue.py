@@ -1,6 +1,6 @@
 """All mission versions that the system knows, ready to match and to issue; and how catalogue data becomes missions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -8,7 +8,9 @@ from pydantic import ValidationError
 from .audience import AudienceIndex
 from .checks import Place, check_mission, check_references
 from .compiled import CompiledMission, compile_mission
+from .contradictions import check_conditions
 from .definition import Mission
+from .fit_checks import check_fit, check_stand_ins
 from .problems import Problem, problems_of
 
 MISSIONS_MAX = 20_000
@@ -22,8 +24,11 @@ class UnknownMission(LookupError):
 class Catalogue:
     """An immutable set of checked mission versions. `revision` counts the published changes that led to it."""
 
-    def __init__(self, missions: Iterable[Mission], revision: int) -> None:
-        """Raises ValueError when one version of a mission is given twice."""
+    def __init__(self, missions: Iterable[Mission], revision: int, held: Collection[str] = ()) -> None:
+        """`held` are ids of missions that are paused or ended: known for the assignments that there are, and not issued.
+
+        Raises ValueError when one version of a mission is given twice.
+        """
         self.revision = revision
         self._by_version: dict[tuple[str, int], CompiledMission] = {}
         newest: dict[str, CompiledMission] = {}
@@ -34,15 +39,32 @@ class Catalogue:
             compiled = self._by_version[key] = compile_mission(mission, place)
             if mission.id not in newest or newest[mission.id].mission.version < mission.version:
                 newest[mission.id] = compiled
+        self.newest = tuple(compiled.written for compiled in newest.values())
+        """The newest version of every mission, held ones too, in catalogue order."""
+        newest = {name: compiled for name, compiled in newest.items() if name not in held}
         self._newest: Mapping[str, CompiledMission] = newest
         self.daily = self._newest_of("daily")
         """Newest versions with a daily period, by audience; likewise the other three."""
         self.weekly = self._newest_of("weekly")
         self.once = self._newest_of("once")
         self.seasons = self._newest_of("season")
+        self.stand_ins: Mapping[str, CompiledMission] = {
+            name: compiled for name, compiled in newest.items() if compiled.mission.stand_in
+        }
+        """Newest versions of missions that are only issued in the place of others, by id."""
+        self.required = frozenset(name for compiled in newest.values() for name in compiled.mission.requires)
+        """Ids of missions whose claim opens another one."""
+        self.claimed_by_themselves = tuple(
+            {name for (name, _), c in self._by_version.items() if c.mission.claim.then == "auto_claim"}
+        )
+        """Ids of missions of which some version says `then: auto_claim`."""
 
     def _newest_of(self, period: str) -> AudienceIndex:
-        return AudienceIndex(compiled for compiled in self._newest.values() if compiled.mission.period == period)
+        return AudienceIndex(
+            compiled
+            for compiled in self._newest.values()
+            if compiled.mission.period == period and not compiled.mission.stand_in
+        )
 
     def __len__(self) -> int:
         return len(self._by_version)
@@ -77,30 +99,72 @@ def parse_catalogue(data: object, where: str) -> tuple[list[Mission], list[Probl
 
     `where` names the source in the problems. With problems the missions are those that have none of their own.
     """
-    entries = data.get("missions") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(entries, list):
-        return [], [Problem(where, "missions", "is missing; write `missions:` and a list of missions under it")]
-    problems = [
-        Problem(where, str(key), "no such key here; there is only missions.") for key in data if key != "missions"
-    ]
+    return parse_catalogues([(where, data)])
+
+
+def parse_catalogues(sources: Sequence[tuple[str, object]]) -> tuple[list[Mission], list[Problem]]:
+    """The same from several sources, each with its name, that make one catalogue: missions may name those of other sources."""
+    problems: list[Problem] = []
+    entries: list[tuple[object, Place]] = []
+    for where, data in sources:
+        entries += _entries_of(data, where, problems)
     if len(entries) > MISSIONS_MAX:
-        problems.append(Problem(where, "missions", f"has {len(entries)} entries; at most {MISSIONS_MAX} are allowed"))
-        return [], problems
+        message = f"has {len(entries)} entries; at most {MISSIONS_MAX} are allowed"
+        return [], [*problems, Problem(entries[-1][1].where, "missions", message, parts=("missions",))]
     sound: list[tuple[Mission, Place]] = []
-    for index, entry in enumerate(entries):
-        place = Place(where, ("missions", index))
-        mission, wrong = _parse_mission(entry, place)
+    faulty: set[str] = set()
+    for entry, place in entries:
+        mission, wrong = parse_mission(entry, place)
         problems += wrong
-        if mission is not None:
+        if mission is not None and not wrong:
             sound.append((mission, place))
-    problems += check_references(sound)
+        elif isinstance(entry, dict) and isinstance(entry.get("id"), str):
+            faulty.add(entry["id"])
+    problems += check_between(sound, faulty)
     return [mission for mission, _ in sound], problems
 
 
-def _parse_mission(entry: object, place: Place) -> tuple[Mission | None, Sequence[Problem]]:
+def parse_mission(entry: object, place: Place) -> tuple[Mission | None, list[Problem]]:
+    """One mission and everything that is wrong with it alone; None when it has not even the shape of one."""
+    unfit = list(_check_texts(entry, place))
+    if unfit:
+        return None, unfit
     try:
         mission = Mission.model_validate(entry)
     except ValidationError as error:
         return None, problems_of(error, entry, place.where, place.parts)
-    problems = list(check_mission(mission, place))
-    return (None if problems else mission), problems
+    problems = [*check_mission(mission, place), *check_fit(mission, place)]
+    return mission, problems or list(check_conditions(mission, place))
+
+
+def check_between(missions: Sequence[tuple[Mission, Place]], faulty: Collection[str] = ()) -> list[Problem]:
+    """What is wrong between missions. `faulty` are ids of missions that exist and are left out, so that none seems to be missing."""
+    problems = list(check_references(missions, faulty))
+    if not faulty:  # else a stand-in could seem to lack the mission that names it
+        problems += check_stand_ins(missions)
+    return problems
+
+
+def _entries_of(data: object, where: str, problems: list[Problem]) -> list[tuple[object, Place]]:
+    entries = data.get("missions") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(entries, list):
+        problems.append(Problem(where, "missions", "is missing; write `missions:` and a list of missions under it"))
+        return []
+    problems += [
+        Problem(where, str(key), "no such key here; there is only missions.") for key in data if key != "missions"
+    ]
+    return [(entry, Place(where, ("missions", index))) for index, entry in enumerate(entries)]
+
+
+def _check_texts(value: object, place: Place) -> Iterator[Problem]:
+    """Characters that can't be stored or sent: NUL, and halves of surrogate pairs."""
+    if isinstance(value, str):
+        if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
+            yield place.problem("holds a NUL character or half a surrogate pair; remove it")
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            yield from _check_texts(key, place)
+            yield from _check_texts(member, place.at(key))
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _check_texts(member, place.at(index))

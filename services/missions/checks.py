@@ -1,6 +1,6 @@
 """What the shape of a definition can't say: that its fields exist, its operands fit, and that somebody could complete it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ DAYS_TARGET_MAX = 366
 """Days of a run are kept in the user's state, for the same reason."""
 
 _ORDERED = {"gt", "gte", "lt", "lte"}
-_OPERATORS: Mapping[Kind, frozenset[str]] = {
+OPERATORS: Mapping[Kind, frozenset[str]] = {
     Kind.TEXT: frozenset({"equals", "in", "not_in", "exists"}),
     Kind.INTEGER: frozenset({"equals", "in", "not_in", "exists"} | _ORDERED),
     Kind.NUMBER: frozenset({"equals", "in", "not_in", "exists"} | _ORDERED),
@@ -40,7 +40,7 @@ class Place:
 
     def problem(self, message: str, suggestion: str | None = None) -> Problem:
         """Something wrong here."""
-        return Problem(self.where, path_of(self.parts), message, suggestion)
+        return Problem(self.where, path_of(self.parts), message, suggestion, self.parts)
 
 
 def check_mission(mission: Mission, place: Place) -> Iterator[Problem]:
@@ -95,8 +95,8 @@ def check_where(
             continue
         if operator != "equals":
             here = here.at(operator)
-        if operator not in _OPERATORS[field.kind]:
-            known = ", ".join(sorted(_OPERATORS[field.kind]))
+        if operator not in OPERATORS[field.kind]:
+            known = ", ".join(sorted(OPERATORS[field.kind]))
             yield here.problem(f"{name} is {field.kind}, and {operator} does not fit that; there are {known}.")
         elif is_parameter(operand):
             yield from _check_parameter(operand[1:], operator, field, here, allow_parameters)
@@ -238,10 +238,14 @@ def _days_of(mission: Mission) -> int:
     return _DAYS.get(mission.period, DAYS_TARGET_MAX)
 
 
-def check_references(missions: Sequence[tuple[Mission, Place]]) -> Iterator[Problem]:
-    """What is wrong between missions: ids and versions given twice, and `requires` that nobody can ever meet."""
+def check_references(missions: Sequence[tuple[Mission, Place]], others: Collection[str] = ()) -> Iterator[Problem]:
+    """What is wrong between missions: ids and versions given twice, and `requires` that nobody can ever meet.
+
+    `others` are ids of further missions that may be required.
+    """
     seen: set[tuple[str, int]] = set()
-    required = {mission.id: set(mission.requires) for mission, _ in missions}
+    required = {name: set[str]() for name in others}
+    required |= {mission.id: set(mission.requires) for mission, _ in missions}
     for mission, place in missions:
         if (mission.id, mission.version) in seen:
             message = f"version {mission.version} of {mission.id} is given twice; raise the version or change the id"

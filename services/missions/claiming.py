@@ -100,6 +100,8 @@ def _claimed(state: UserState, assignment: Assignment, now: datetime, catalogue:
     assignment.claimed_at = now
     if assignment.mission_id not in state.claimed_missions:
         state.claimed_missions.append(assignment.mission_id)
+        if assignment.mission_id in catalogue.required:
+            state.catalogue_revision = 0  # the next look issues the once and season missions that this opens
     return Claimed(assignment, grant)
 
 

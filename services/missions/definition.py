@@ -111,12 +111,12 @@ def _measure_tag(value: object) -> str | None:
     if isinstance(value, str):
         return "plain" if value in ("count", "consecutive_days") else None
     if isinstance(value, dict):
-        named = [key for key in value if key in _MEASURES]
+        named = [key for key in value if key in MEASURES]
         return str(named[0]) if named else None
-    return next((tag for tag, model in _MEASURES.items() if isinstance(value, model)), None)
+    return next((tag for tag, model in MEASURES.items() if isinstance(value, model)), None)
 
 
-_MEASURES: dict[str, type[DefinitionModel]] = {
+MEASURES: dict[str, type[DefinitionModel]] = {
     "sum": Sum,
     "distinct": Distinct,
     "max": Max,
@@ -155,6 +155,15 @@ class AtLeast(DefinitionModel):
     at_least: int = Field(ge=1)
 
 
+class FitRule(DefinitionModel):
+    """Asks for what there is: the target is lowered to a fact about the user, once, when the mission is issued."""
+
+    to: str
+    """One of `fields.FIT_FACTS`, such as `open_mistakes`."""
+    at_least: int = Field(default=1, ge=1)
+    """With less than this the mission is not issued."""
+
+
 class ClaimRule(DefinitionModel):
     """How long completed rewards wait after the period has ended, and what becomes of them then."""
 
@@ -189,7 +198,7 @@ Text = dict[
     Annotated[str, StringConstraints(pattern=LOCALE_PATTERN)],
     Annotated[str, StringConstraints(min_length=1, max_length=500)],
 ]
-"""One text by locale."""
+"""One text by locale. `{target}` in it stands for the target of the mission's only objective."""
 
 
 class Mission(DefinitionModel):
@@ -217,6 +226,11 @@ class Mission(DefinitionModel):
         min_length=1, max_length=REWARDS_MAX
     )
     claim: ClaimRule = ClaimRule()
+    fit: FitRule | None = None
+    otherwise: Identifier | None = None
+    """The mission that takes its place for a user whom it does not fit: too little of what `fit` counts, or no value of a parameter."""
+    stand_in: bool = False
+    """Issued only in the place of missions that name it as `otherwise`."""
 
     @property
     def needed(self) -> int:

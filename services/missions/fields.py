@@ -14,6 +14,10 @@ STREAK_UPDATED = "learning.streak-updated.v1"
 ITEM_USED = "learning.item-used.v1"
 SESSION_STARTED = "learning.session-started.v1"
 
+QUESTIONS_SEEN_MAX = 50
+"""Different questions of a user that are counted: the most that a mission can be fitted to. Counting on would change the state at
+each new question, for nothing."""
+
 HISTORY_PREFIX = "history."
 """Marks a fact that is derived from the user's own history before matching."""
 
@@ -72,10 +76,17 @@ AUDIENCE_FACTS: Mapping[str, Field] = {
     "language": Field(Kind.TEXT),
     "chapter": Field(Kind.TEXT),
     "open_mistakes": Field(Kind.INTEGER, least=0),
+    "mistakes_yesterday": Field(Kind.INTEGER, least=0),
+    "questions_seen": Field(Kind.INTEGER, least=0, most=QUESTIONS_SEEN_MAX),
     "current_streak": Field(Kind.INTEGER, least=0),
+    "chapters_completed": Field(Kind.INTEGER, least=0),
+    "units_completed": Field(Kind.INTEGER, least=0),
     "zone": Field(Kind.TEXT),
 }
 """Facts about a user that `audience` may ask for; `profile.facts` gives them."""
+
+FIT_FACTS = ("open_mistakes", "mistakes_yesterday", "questions_seen")
+"""Facts that count what a mission can be done on; `fit` may name them."""
 
 PARAMETERS: Mapping[str, Field] = {
     "current_chapter": Field(Kind.TEXT),

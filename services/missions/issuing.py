@@ -1,16 +1,20 @@
 """Issues what is due: whoever comes first in a period (an event, `GET /missions`, the scheduler) issues the same set, once."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import NamedTuple
 
 from . import profile
-from .audience import AudienceIndex
 from .catalogue import Catalogue, is_open
-from .compiled import CompiledMission
+from .definition import Mission
+from .fitting import Chosen, Known, choose
 from .ids import assignment_id
 from .periods import DAILY, LATENESS_BOUND, WEEKLY, Period, daily_period, local_day, weekly_period
 from .state import Assignment, IssuedPeriod, ObjectiveState, Status, UserState
+from .topics import forget_old
+
+LEFT_OUT_MAX = 20
+"""Missions whose absence a marker explains: more than a slip in the catalogue leaves out, and the state stays small."""
 
 
 class Issued(NamedTuple):
@@ -50,22 +54,23 @@ def issue_due(state: UserState, at: datetime, catalogue: Catalogue, recorded_at:
     if not (day_due or week_due or is_newer):
         return _NOTHING
     issued: list[Assignment] = []
-    facts = profile.facts(state, local_day(state.zones, day.starts_at))
-    parameters = profile.parameters(state)
+    forget_old(state, day.starts_at)  # by the period, not by `at`: whoever comes first in it must find the same
+    user = known_of(state, day)
     if day_due:
-        state.issued.append(IssuedPeriod(DAILY, *day))
-        chosen = _for_user(catalogue.daily, state, facts, parameters)
-        issued += [_assignment(state, compiled, *day, parameters) for compiled in chosen]
+        issued += _issue_period(state, DAILY, day, catalogue, user)
     if week_due:
-        state.issued.append(IssuedPeriod(WEEKLY, *week))
-        week_facts = profile.facts(state, local_day(state.zones, week.starts_at))
-        chosen = _for_user(catalogue.weekly, state, week_facts, parameters)
-        issued += [_assignment(state, compiled, *week, parameters) for compiled in chosen]
+        issued += _issue_period(state, WEEKLY, week, catalogue, known_of(state, week))
     if day_due or is_newer:
         state.catalogue_revision = max(state.catalogue_revision, catalogue.revision)
-        issued += _issue_single(state, at, day, catalogue, facts, parameters)
+        issued += _issue_single(state, at, day, catalogue, user)
     state.assignments += issued
     return Issued(issued, True)
+
+
+def known_of(state: UserState, period: Period) -> Known:
+    """What the user's missions of a period are chosen by."""
+    facts = profile.facts(state, local_day(state.zones, period.starts_at))
+    return Known(state.claimed_missions, facts, profile.parameters(state))
 
 
 def is_past(period: Period, recorded_at: datetime | None) -> bool:
@@ -83,59 +88,41 @@ def _is_unmarked(state: UserState, kind: str, period: Period, recorded_at: datet
     return not is_past(period, recorded_at)
 
 
-def _for_user(
-    missions: AudienceIndex, state: UserState, facts: Mapping[str, Any], parameters: Mapping[str, Any]
-) -> list[CompiledMission]:
-    """Those missions that this user gets: the audience fits, what they require is claimed, and their parameters are known."""
-    chosen = []
-    for compiled in missions.fitting(facts):
-        mission = compiled.mission
-        if mission.requires and not all(name in state.claimed_missions for name in mission.requires):
-            continue
-        if compiled.parameters and not all(
-            name in parameters or name in mission.parameters for name in compiled.parameters
-        ):
-            continue
-        chosen.append(compiled)
-    return chosen
+def _issue_period(state: UserState, kind: str, period: Period, catalogue: Catalogue, user: Known) -> list[Assignment]:
+    """Daily or weekly missions, with the marker that keeps the set as it is."""
+    missions = catalogue.daily if kind == DAILY else catalogue.weekly
+    chosen, left_out = choose(missions, user, catalogue.stand_ins)
+    told = dict(islice(left_out.items(), LEFT_OUT_MAX))
+    state.issued.append(IssuedPeriod(kind, period.starts_at, period.ends_at, told))
+    return [_assignment(state, one, period.starts_at, period.ends_at, user) for one in chosen]
 
 
-def _issue_single(
-    state: UserState,
-    at: datetime,
-    day: Period,
-    catalogue: Catalogue,
-    facts: Mapping[str, Any],
-    parameters: Mapping[str, Any],
-) -> list[Assignment]:
+def _issue_single(state: UserState, at: datetime, day: Period, catalogue: Catalogue, user: Known) -> list[Assignment]:
     """Once and season missions: at most one assignment each, ever, so their names are kept."""
     issued = []
-    for compiled in _for_user(catalogue.once, state, facts, parameters):
-        if compiled.mission.id not in state.once_issued:
-            state.once_issued.append(compiled.mission.id)
-            issued.append(_assignment(state, compiled, day.starts_at, None, parameters))
-    for compiled in _for_user(catalogue.seasons, state, facts, parameters):
-        opens_at, name = compiled.mission.opens_at, _season_name(compiled)
-        if opens_at is not None and is_open(compiled.mission, at) and name not in state.once_issued:
+    for one in choose(catalogue.once, user, {})[0]:
+        name = one.compiled.mission.id
+        if name not in state.once_issued:
             state.once_issued.append(name)
-            issued.append(_assignment(state, compiled, opens_at, compiled.mission.closes_at, parameters))
+            issued.append(_assignment(state, one, day.starts_at, None, user))
+    for one in choose(catalogue.seasons, user, {})[0]:
+        mission = one.compiled.mission
+        opens_at, name = mission.opens_at, season_name(mission)
+        if opens_at is not None and is_open(mission, at) and name not in state.once_issued:
+            state.once_issued.append(name)
+            issued.append(_assignment(state, one, opens_at, mission.closes_at, user))
     return issued
 
 
-def _season_name(compiled: CompiledMission) -> str:
-    """A later season of the same mission is another one."""
-    opens_at = compiled.mission.opens_at
-    return f"{compiled.mission.id}@{opens_at.isoformat() if opens_at else ''}"
+def season_name(mission: Mission) -> str:
+    """What a season is remembered by: a later season of the same mission is another one."""
+    return f"{mission.id}@{mission.opens_at.isoformat() if mission.opens_at else ''}"
 
 
 def _assignment(
-    state: UserState,
-    compiled: CompiledMission,
-    starts_at: datetime,
-    expires_at: datetime | None,
-    parameters: Mapping[str, Any],
+    state: UserState, chosen: Chosen, starts_at: datetime, expires_at: datetime | None, user: Known
 ) -> Assignment:
-    mission = compiled.mission
+    compiled, mission = chosen.compiled, chosen.compiled.mission
     return Assignment(
         assignment_id=assignment_id(state.user_id, mission.id, starts_at),
         mission_id=mission.id,
@@ -144,5 +131,8 @@ def _assignment(
         expires_at=expires_at,
         status=Status.IN_PROGRESS,
         objectives=[ObjectiveState() for _ in mission.objectives],
-        parameters={name: parameters.get(name, mission.parameters.get(name)) for name in sorted(compiled.parameters)},
+        parameters={
+            name: user.parameters.get(name, mission.parameters.get(name)) for name in sorted(compiled.parameters)
+        },
+        fit=chosen.fit,
     )

@@ -15,6 +15,7 @@ from .definition import (
     ClaimRule,
     ConsecutiveDays,
     Distinct,
+    FitRule,
     Max,
     Mission,
     Objective,
@@ -32,6 +33,7 @@ _MODELS: Sequence[type[BaseModel]] = (
     ConsecutiveDays,
     BreakRule,
     AtLeast,
+    FitRule,
     ClaimRule,
 )
 _EXTRA = "extra_forbidden"
@@ -48,11 +50,17 @@ class Problem:
     message: str
     suggestion: str | None = None
     """The nearest word that would be right."""
+    parts: tuple[object, ...] = ()
+    """The place as the keys and positions that lead to it."""
+
+    @property
+    def text(self) -> str:
+        """What is wrong, with the suggestion."""
+        return f"{self.message} Did you mean {self.suggestion}?" if self.suggestion else self.message
 
     @override
     def __str__(self) -> str:
-        hint = f" Did you mean {self.suggestion}?" if self.suggestion else ""
-        return f"{self.where}: {self.path}: {self.message}{hint}"
+        return f"{self.where}: {self.path}: {self.text}"
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
@@ -74,17 +82,18 @@ def problems_of(error: ValidationError, data: object, where: str, prefix: Sequen
     found: dict[str, Problem] = {}
     for detail in error.errors(include_url=False):
         parts = _parts_in(data, detail["loc"])
-        path = path_of([*prefix, *parts])
+        place = (*prefix, *parts)
+        path = path_of(place)
         if path in found:
             continue
         if detail["type"] == _EXTRA:
-            found[path] = _unknown_key(where, path, str(detail["loc"][-1]), detail["loc"])
+            found[path] = _unknown_key(where, place, str(detail["loc"][-1]), detail["loc"])
         elif detail["type"] == "missing":
-            found[path] = Problem(where, path, "is missing; add it")
+            found[path] = Problem(where, path, "is missing; add it", parts=place)
         else:
             right = re.findall(r"'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))
             message = f"{detail['msg']} (it is {_shown(detail['input'])})."
-            found[path] = Problem(where, path, message, nearest(detail["input"], right))
+            found[path] = Problem(where, path, message, nearest(detail["input"], right), place)
     return list(found.values())
 
 
@@ -112,9 +121,10 @@ def _is_branch(part: str) -> bool:
     return "[" in part or part in {"scalar", "operators", "plain", "bool", "int", "float", "str"}
 
 
-def _unknown_key(where: str, path: str, key: str, loc: Sequence[Any]) -> Problem:
+def _unknown_key(where: str, place: tuple[object, ...], key: str, loc: Sequence[Any]) -> Problem:
     known = _known_keys(loc)
-    return Problem(where, path, f"no such key here; there are {', '.join(known)}.", nearest(key, known))
+    message = f"no such key here; there are {', '.join(known)}."
+    return Problem(where, path_of(place), message, nearest(key, known), place)
 
 
 def _known_keys(loc: Sequence[Any]) -> list[str]:
@@ -130,6 +140,7 @@ def _known_keys(loc: Sequence[Any]) -> list[str]:
         "max": Max,
         "claim": ClaimRule,
         "require": AtLeast,
+        "fit": FitRule,
     }
     for part in loc[:-1]:
         model = named.get(part, model) if isinstance(part, str) else model

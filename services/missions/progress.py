@@ -61,6 +61,8 @@ def apply(
         if expires_at is not None and at >= expires_at:
             continue
         compiled = catalogue.get(assignment.mission_id, assignment.mission_version)
+        if assignment.fit is not None:
+            compiled = compiled.as_issued(assignment)
         objectives = compiled.by_event.get(event_type)
         if objectives is None:
             continue

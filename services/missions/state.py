@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-
 # `gc=False` below: states hold no cycles, and Python's collector would walk thousands of them in every batch.
 
 
@@ -35,7 +34,7 @@ class ObjectiveState(msgspec.Struct, array_like=True, gc=False):
     """`consecutive_days` with `break_on`: ordinals of the local days on which the run broke."""
 
 
-class Fit(msgspec.Struct, array_like=True, frozen=True):
+class Fit(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Why an assignment is not the mission that everybody gets, as written."""
 
     reason: str

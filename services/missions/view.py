@@ -71,6 +71,7 @@ def is_shown(assignment: Assignment, now: datetime) -> bool:
 
 def view_of(assignment: Assignment, compiled: CompiledMission, now: datetime, locale: str) -> MissionView:
     """One assignment as its user sees it."""
+    compiled = compiled.as_issued(assignment)
     mission = compiled.mission
     amounts = [whole(objective.progress) for objective in assignment.objectives]
     progress, target = overall(compiled, amounts)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Protocol
 
 from services.adapters import metrics
-from services.adapters.ledger.catalogue import CatalogueStore
+from services.adapters.ledger.catalogue import CatalogueStore, CatalogueUnreadable
 from services.adapters.ledger.connection import is_passing
 from services.adapters.logs import get_logger
 from services.missions.catalogue import Catalogue
@@ -39,19 +39,23 @@ class CatalogueWatcher:
         return self._catalogue
 
     async def load(self) -> None:
-        """Reads the ledger's catalogue."""
-        missions, revision = await self._store.load()
-        self._catalogue = Catalogue(missions, revision)
-        metrics.CATALOGUE_REVISION.set(revision)
-        logger.info("catalogue_loaded", revision=revision, versions=len(missions))
+        """Reads the ledger's catalogue. Raises `CatalogueUnreadable` when newer code has published into it."""
+        loaded = await self._store.load()
+        if self._catalogue is not None and loaded.revision < self._catalogue.revision:
+            return  # somebody else's load began later and ended sooner
+        self._catalogue = loaded
+        metrics.CATALOGUE_REVISION.set(loaded.revision)
+        logger.info("catalogue_loaded", revision=loaded.revision, versions=len(loaded))
 
     async def watch(self) -> None:
-        """Runs until cancelled. While the ledger is away the last catalogue stays in use."""
+        """Runs until cancelled. While the ledger is away or can't be understood, the last catalogue stays in use."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 if await self._store.revision() != self.current().revision:
                     await self.load()
+            except CatalogueUnreadable as error:
+                logger.error("catalogue_not_understood", error=str(error))
             except Exception as error:
                 if not is_passing(error):
                     raise

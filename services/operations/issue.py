@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 
 from services.adapters import metrics
 from services.adapters.ledger.sweep import SweepLedger
-from services.adapters.ledger.writer import UserChange, UserLedger
+from services.adapters.ledger.users import Users
+from services.adapters.ledger.writer import UserChange
 from services.adapters.projection import Projection, ProjectionUnavailable
 from services.missions.announcements import assigned
 from services.missions.catalogue import Catalogue
 from services.missions.decide import issue_now
 from services.missions.state import UserState
+from services.missions.streaks import StreakSource, streak_updated
 
 from .catalogue import LiveCatalogue
 
@@ -24,8 +26,15 @@ ACTIVE_DAYS = 14
 class Issuer:
     """Issues missions. Lazy, deterministic, and safe to run anywhere, twice and at once: the set of a period is decided once."""
 
-    def __init__(self, users: UserLedger, projection: Projection, catalogue: LiveCatalogue) -> None:
+    def __init__(
+        self,
+        users: Users,
+        projection: Projection,
+        catalogue: LiveCatalogue,
+        streak_source: StreakSource = StreakSource.UPSTREAM,
+    ) -> None:
         self._users = users
+        self._streak_source = streak_source
         self._projection = projection
         self._catalogue = catalogue
 
@@ -61,7 +70,8 @@ class Issuer:
             async with self._users.transaction() as writer:
                 states = await writer.lock_users(user_ids, now)
                 changes = [
-                    _change(states.get(user_id) or UserState(user_id), now, zone, catalogue) for user_id in user_ids
+                    _change(states.get(user_id) or UserState(user_id), now, zone, catalogue, self._streak_source)
+                    for user_id in user_ids
                 ]
                 if await writer.save(changes):
                     raise _CreatedMeanwhile
@@ -74,16 +84,21 @@ class _CreatedMeanwhile(Exception):
     """Takes the transaction back."""
 
 
-def _change(state: UserState, now: datetime, zone: str | None, catalogue: Catalogue) -> UserChange:
+def _change(
+    state: UserState, now: datetime, zone: str | None, catalogue: Catalogue, streak_source: StreakSource
+) -> UserChange:
     version, stamp = state.version, state.stamp
-    decision = issue_now(state, now, catalogue, zone)
+    decision = issue_now(state, now, catalogue, zone, streak_source)
     return UserChange(
         decision.state,
         decision.changed,
         version,
         stamp,
         issued=decision.issued,
-        announcements=[assigned(state.user_id, assignment, catalogue) for assignment in decision.issued],
+        announcements=[
+            *(assigned(state.user_id, assignment, catalogue) for assignment in decision.issued),
+            *(streak_updated(state.user_id, change) for change in decision.streak_changes),
+        ],
     )
 
 

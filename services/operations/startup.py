@@ -7,7 +7,7 @@ from typing import Any
 
 from services.adapters import metrics
 from services.adapters.kafka.producer import partition_for
-from services.adapters.ledger.catalogue import CatalogueStore
+from services.adapters.ledger.catalogue import CatalogueStore, CatalogueUnreadable
 from services.adapters.ledger.connection import Pool, is_passing, open_pool
 from services.adapters.ledger.migrate import MigrationError, pending
 from services.adapters.settings import ServerSettings
@@ -79,9 +79,12 @@ async def background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def load_catalogue(pool: Pool) -> CatalogueWatcher:
-    """The ledger's catalogue, loaded. Raises `StartError` when nothing was ever published."""
+    """The ledger's catalogue, loaded. Raises `StartError` when nothing was ever published, or by newer code."""
     watcher = CatalogueWatcher(CatalogueStore(pool))
-    await watcher.load()
+    try:
+        await watcher.load()
+    except CatalogueUnreadable as error:
+        raise StartError(str(error), "upgrade this process, or publish a version without what is new") from error
     if watcher.current().revision == 0:
         raise StartError("the catalogue is empty", "publish missions: `missions catalogue apply`")
     return watcher

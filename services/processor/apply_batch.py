@@ -16,10 +16,11 @@ from services.adapters.projection import Projection, ProjectionUnavailable
 from services.missions.catalogue import UnknownMission
 from services.missions.progress import Outcome
 from services.missions.state import UserState
+from services.missions.streaks import StreakSource
 from services.operations.catalogue import LiveCatalogue
 
 from .dead_letters import UNPROCESSABLE, message_of_letter
-from .decide_users import BatchDecision, DecisionFailed, decide_users
+from .decide_users import BatchDecision, DecisionFailed, Given, decide_users
 from .decode_batch import Decoded, dead_letter, decode_batch
 from .observe import observe_batch, observe_transaction
 
@@ -64,11 +65,13 @@ class ApplyBatch:
         catalogue: LiveCatalogue,
         *,
         lanes_max: int,
+        streak_source: StreakSource = StreakSource.UPSTREAM,
         at_step: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._ledger = ledger
         self._projection = projection
         self._catalogue = catalogue
+        self._streak_source = streak_source
         self._lanes = asyncio.Semaphore(lanes_max)
         self._at_step = at_step or _no_step
 
@@ -147,7 +150,10 @@ class ApplyBatch:
             if len(new) < len(events):
                 events = [e for e in events if e.offset in new]
             await self._at_step("logged")
-            decision, discard = await self._decide_and_save(transaction, events, cached)
+            # Once for each event: what is decided again below reads the same answer.
+            completions = await transaction.write_records(events)
+            given = Given(self._catalogue.current(), completions, self._streak_source)
+            decision, discard = await _decide_and_save(transaction, events, cached, given)
             await transaction.dead_letters(decoded.letters)
             await transaction.publish([message_of_letter(letter) for letter in decoded.letters])
             tally = _tally(part, decoded, decision, len(events))
@@ -155,29 +161,8 @@ class ApplyBatch:
             if not await transaction.advance_position(part.start, part.end, tally, newest):
                 raise Fenced(f"{part.partition} moved away from {part.start} under its lock")
             await self._at_step("before_commit")
-        observe_transaction(part.partition.topic, decoded, decision, tally, self._catalogue.current())
+        observe_transaction(part.partition.topic, decoded, decision, tally, given.catalogue)
         return Applied(decision.for_projection, discard)
-
-    async def _decide_and_save(
-        self, transaction: BatchTransaction, events: Sequence[LoggedEvent], cached: Mapping[str, UserState]
-    ) -> tuple[BatchDecision, list[tuple[str, int]]]:
-        """Decides on cached states; users whose rows were not as read are locked, loaded and decided again."""
-        catalogue = self._catalogue.current()
-        versions = {user_id: state.version for user_id, state in cached.items()}
-        decision = BatchDecision()
-        discard: list[tuple[str, int]] = []
-        again: set[str] | None = None
-        while True:
-            await decide_users(transaction, events, cached, catalogue, decision, again)
-            try:
-                async with transaction.savepoint():
-                    if conflicts := await transaction.save(decision.changes):
-                        raise _Conflict(conflicts)  # takes the partly written changes back
-                return decision, discard
-            except _Conflict as conflict:
-                metrics.CONFLICTS.inc(len(conflict.users))
-                discard += [(user, versions[user]) for user in conflict.users if user in versions]
-                again = conflict.users
 
     async def _refresh(self, transaction: BatchTransaction, decoded: Decoded) -> Applied:
         """The part was applied before, by an earlier delivery or a commit whose answer was lost: only the projection may lack it."""
@@ -215,6 +200,27 @@ class _Conflict(Exception):
     def __init__(self, users: set[str]) -> None:
         super().__init__(f"{len(users)} users were changed by another writer")
         self.users = users
+
+
+async def _decide_and_save(
+    transaction: BatchTransaction, events: Sequence[LoggedEvent], cached: Mapping[str, UserState], given: Given
+) -> tuple[BatchDecision, list[tuple[str, int]]]:
+    """Decides on cached states; users whose rows were not as read are locked, loaded and decided again."""
+    versions = {user_id: state.version for user_id, state in cached.items()}
+    decision = BatchDecision()
+    discard: list[tuple[str, int]] = []
+    again: set[str] | None = None
+    while True:
+        await decide_users(transaction, events, cached, given, decision, again)
+        try:
+            async with transaction.savepoint():
+                if conflicts := await transaction.save(decision.changes):
+                    raise _Conflict(conflicts)  # takes the partly written changes back
+            return decision, discard
+        except _Conflict as conflict:
+            metrics.CONFLICTS.inc(len(conflict.users))
+            discard += [(user, versions[user]) for user in conflict.users if user in versions]
+            again = conflict.users
 
 
 async def _wait(part: Part, error: Exception, seconds: float) -> float:

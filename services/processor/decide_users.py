@@ -11,12 +11,24 @@ from services.adapters.ledger.writer import UserChange
 from services.missions.announcements import assigned, completed
 from services.missions.catalogue import Catalogue, UnknownMission
 from services.missions.decide import Decision, decide
+from services.missions.profile import Completed
 from services.missions.progress import Outcome
 from services.missions.state import QuestionRecord, UserState
+from services.missions.streaks import StreakSource, streak_updated
 
 
 class DecisionFailed(Exception):
     """The core could not decide on some event of this batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the decisions of a batch rest on, beside events and states."""
+
+    catalogue: Catalogue
+    completions: Mapping[tuple[str, str], Completed]
+    """Lessons, by (source, id), that completed a chapter or a unit for the first time."""
+    streak_source: StreakSource
 
 
 @dataclass(slots=True)
@@ -60,13 +72,13 @@ async def decide_users(
     transaction: BatchTransaction,
     events: Sequence[LoggedEvent],
     cached: Mapping[str, UserState],
-    catalogue: Catalogue,
+    given: Given,
     into: BatchDecision,
     only: set[str] | None = None,
 ) -> None:
     """Decides all events, user by user, into `into`. With `only`, these users alone, on locked rows of the ledger.
 
-    Raises `DecisionFailed` when the core can't decide on some event, and `UnknownMission` when `catalogue` is too old to.
+    Raises `DecisionFailed` when the core can't decide on some event, and `UnknownMission` when its catalogue is too old to.
     """
     by_user: dict[str, list[LoggedEvent]] = {}
     for event in events:
@@ -82,7 +94,7 @@ async def decide_users(
     questions = await _load_questions(transaction, by_user.values())
     for user_id, user_events in by_user.items():
         state = states.get(user_id) or UserState(user_id)
-        into.users[user_id] = _decide_user(state, user_events, questions.get(user_id, {}), catalogue, user_id in loaded)
+        into.users[user_id] = _decide_user(state, user_events, questions.get(user_id, {}), given, user_id in loaded)
 
 
 async def _load_questions(
@@ -107,12 +119,13 @@ def _decide_user(
     state: UserState,
     events: Sequence[LoggedEvent],
     questions: dict[str, QuestionRecord],
-    catalogue: Catalogue,
+    given: Given,
     loaded: bool,
 ) -> _User:
     version, stamp = state.version, state.stamp
+    catalogue = given.catalogue
     try:
-        decision = decide(state, events, questions, catalogue)
+        decision = decide(state, events, questions, catalogue, given.completions, given.streak_source)
     except UnknownMission:
         raise
     except Exception as error:
@@ -132,6 +145,7 @@ def _decide_user(
             announcements=[
                 *(assigned(state.user_id, a, catalogue) for a in decision.issued),
                 *(completed(state.user_id, a, catalogue) for a in decision.completed),
+                *(streak_updated(state.user_id, change) for change in decision.streak_changes),
             ],
         )
     return _User(decision, change, decision.changed or loaded)

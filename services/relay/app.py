@@ -4,14 +4,19 @@ import asyncio
 import signal
 from collections.abc import Mapping
 
-from mission_events import TOPICS_OUT
+from mission_events import TOPICS_OUT, Topic, topic_of
 from services.adapters.inside import InsideServer, check
 from services.adapters.kafka.transactional import OutputTopics
 from services.adapters.ledger.relay_store import LANE_PLANNER_SETTINGS, RelayStore
+from services.missions.fields import STREAK_UPDATED
+from services.missions.streaks import StreakSource
 from services.operations.startup import StartError, open_ledger
 
 from .relay import Relay
 from .settings import RelaySettings
+
+STREAK_TOPIC = topic_of(STREAK_UPDATED)
+"""A topic in; where streaks are derived, the relay publishes to it too."""
 
 SPARE_CONNECTIONS = 2
 """Beside one connection for each lane: the backlog and the readiness check."""
@@ -23,10 +28,12 @@ async def run(settings: RelaySettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     partitions = settings.output_partitions
-    topics = OutputTopics(settings.kafka_bootstrap, settings.topic_prefix, TOPICS_OUT)
     connections = partitions + SPARE_CONNECTIONS
     async with open_ledger(settings, "relay", size=connections, planner=LANE_PLANNER_SETTINGS) as pool:
         store = RelayStore(pool)
+        topics = OutputTopics(
+            settings.kafka_bootstrap, settings.topic_prefix, await topics_to_publish(settings.streak_source, store)
+        )
         await require_partitions(topics, store, partitions)
         relay = Relay(topics, store, partitions)
 
@@ -37,9 +44,17 @@ async def run(settings: RelaySettings) -> None:
             await relay.run(stopping)
 
 
+async def topics_to_publish(streak_source: StreakSource, store: RelayStore) -> tuple[Topic, ...]:
+    """The topics out; also that of streaks, where they are derived, or were until a moment ago and some still wait."""
+    if streak_source is StreakSource.DERIVED or await store.waits_for(STREAK_TOPIC.name):
+        return (*TOPICS_OUT, STREAK_TOPIC)
+    return TOPICS_OUT
+
+
 async def require_partitions(topics: OutputTopics, store: RelayStore, partitions: int) -> None:
     """Raises `StartError` unless the topics out and the outbox have the partitions that this relay serves."""
     shapes = await topics.shapes()
+    shapes.pop(STREAK_TOPIC.name, None)  # any number is fine for a topic in
     if others := {name: shape.partitions for name, shape in shapes.items() if shape.partitions != partitions}:
         found = ", ".join(f"{topics.full_name(name)} has {count}" for name, count in sorted(others.items()))
         raise StartError(

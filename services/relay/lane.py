@@ -4,10 +4,10 @@ import asyncio
 import random
 from typing import Final
 
-from services.adapters.kafka.errors import KafkaProblem
+from services.adapters.kafka.errors import KafkaProblem, PublishFailed
 from services.adapters.kafka.transactional import OutputTopics, TooLarge
 from services.adapters.ledger.connection import is_passing
-from services.adapters.ledger.relay_store import CheckpointMoved, RelayStore
+from services.adapters.ledger.relay_store import CheckpointMoved, ConnectionLost, RelayStore
 from services.adapters.logs import get_logger
 from services.adapters.metrics import RELAY_ERRORS, RELAY_LANES_HELD
 
@@ -58,8 +58,14 @@ class Lane:
             try:
                 if not await self._publish_while_held(stopping):
                     await pause(stopping, LOCK_SECONDS * random.uniform(0.5, 1))
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Nobody told this lane to end: the Kafka client has let out a cancellation of a task of its own.
+                await self._after(PublishFailed("the Kafka client has cancelled what it was asked"), stopping)
             except Exception as error:
-                if not (isinstance(error, KafkaProblem | CheckpointMoved) or is_passing(error)):
+                if not (isinstance(error, KafkaProblem | CheckpointMoved | ConnectionLost) or is_passing(error)):
                     raise
                 if isinstance(error, TooLarge):
                     # The topic takes less than it says. Half as much fits, or half of that.

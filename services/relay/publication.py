@@ -104,7 +104,7 @@ class Publication:
         """Marks what is published since the checkpoints. Call it once, before anything is published."""
         self._checkpoints = await self._ledger.checkpoints(self._topics.names)
         marked = unknown = 0
-        async with aclosing(self._topics.published(self._partition, self._checkpoints)) as pieces:
+        async with aclosing(self._topics.published(self._writer.partitions, self._checkpoints)) as pieces:
             async for piece in pieces:
                 before = self._checkpoints[piece.topic]
                 if piece.next_offset < before:

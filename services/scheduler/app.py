@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 
 from mission_events import TOPICS_IN
@@ -13,9 +14,10 @@ from services.adapters.kafka.admin import end_offsets
 from services.adapters.kafka.errors import BrokerUnreachable
 from services.adapters.ledger.connection import is_passing
 from services.adapters.ledger.sweep import SweepLedger
-from services.adapters.ledger.writer import UserLedger
+from services.adapters.ledger.users import Users
 from services.adapters.logs import get_logger
 from services.adapters.projection import Projection, ProjectionUnavailable
+from services.operations.clockwork import Clockwork
 from services.operations.issue import Issuer
 from services.operations.repair import reconcile
 from services.operations.startup import background, load_catalogue, open_ledger, partition_chooser
@@ -39,8 +41,16 @@ async def run(settings: SchedulerSettings) -> None:
         catalogue = await load_catalogue(pool)
         chooser = partition_chooser(settings)
         ledger = SweepLedger(pool, chooser)
-        issuer = Issuer(UserLedger(pool, chooser), projection, catalogue)
+        issuer = Issuer(Users(pool, chooser), projection, catalogue, settings.streak_source)
         topics = [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN]
+        clockwork = Clockwork(
+            ledger,
+            Users(pool, chooser),
+            issuer,
+            projection,
+            catalogue,
+            partial(end_offsets, settings.kafka_bootstrap, topics),
+        )
         last_look = monotonic()
         reconciled = ""
 
@@ -54,14 +64,9 @@ async def run(settings: SchedulerSettings) -> None:
         async def look() -> None:
             nonlocal last_look, reconciled
             try:
+                now = datetime.now(UTC)
                 await tick(
-                    ledger,
-                    issuer,
-                    catalogue,
-                    lambda: end_offsets(settings.kafka_bootstrap, topics),
-                    datetime.now(UTC),
-                    active_days=settings.active_days,
-                    event_log_days=settings.event_log_days,
+                    ledger, clockwork, now, active_days=settings.active_days, event_log_days=settings.event_log_days
                 )
                 metrics.LAST_TICK.set_to_current_time()
                 reconciled = await reconcile(ledger, projection, reconciled)

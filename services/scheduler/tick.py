@@ -1,4 +1,4 @@
-"""One look at the clock: issues what begins, ends what is over, keeps the event log's days."""
+"""One look at the clock: issues what begins, claims and ends what is over, keeps the event log's days."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from services.adapters.ledger.migrate import EVENT_LOG_DAYS_AHEAD
 from services.adapters.ledger.sweep import SweepLedger
 from services.adapters.logs import get_logger
-from services.operations.catalogue import LiveCatalogue
-from services.operations.expire import EndOffsets, expire_overdue
-from services.operations.issue import Issuer, issue_all
+from services.operations.clockwork import Clockwork
+
+CLAIM_ANSWER_LIFE = timedelta(days=2)
+"""Answers under an Idempotency-Key: a client that has not repeated its request by then never will."""
 
 logger = get_logger(__name__)
 
@@ -18,26 +19,23 @@ class Ticked:
     """What one look did."""
 
     issued: int
+    claimed: int
     expired: int
     dropped_days: int
 
 
 async def tick(
-    ledger: SweepLedger,
-    issuer: Issuer,
-    catalogue: LiveCatalogue,
-    end_offsets: EndOffsets,
-    now: datetime,
-    *,
-    active_days: int,
-    event_log_days: int,
+    ledger: SweepLedger, clockwork: Clockwork, now: datetime, *, active_days: int, event_log_days: int
 ) -> Ticked:
     """Does what is due at `now`. Safe to run twice, late, and in several copies at once."""
     today = now.date()
     ahead = [today + timedelta(days=n) for n in range(EVENT_LOG_DAYS_AHEAD + 1)]
     dropped = await ledger.keep_event_log(ahead, today - timedelta(days=event_log_days + 1))
-    issued = await issue_all(ledger, issuer, now, active_days=active_days)
-    expired = await expire_overdue(ledger, catalogue, end_offsets, now)
-    if issued or expired or dropped:
-        logger.info("ticked", issued=issued, expired=expired, dropped_days=len(dropped))
-    return Ticked(issued, expired, len(dropped))
+    await ledger.forget_claim_answers(now - CLAIM_ANSWER_LIFE)
+    issued = await clockwork.begin(now, active_days)
+    claimed = await clockwork.claim(now)
+    expired = await clockwork.end(now)
+    ticked = Ticked(issued, claimed, expired, len(dropped))
+    if any((issued, claimed, expired, dropped)):
+        logger.info("ticked", issued=issued, claimed=claimed, expired=expired, dropped_days=len(dropped))
+    return ticked

@@ -67,6 +67,18 @@ MISSIONS: tuple[Mission, ...] = (
         id="chapter",
         audience={"days_active": {"gte": 2}},
     ),
+    mission(
+        objective(event="question-answered", where={"correct": True}, target=4),
+        id="fitted",
+        fit={"to": "open_mistakes", "at_least": 2},
+        otherwise="stand-in",
+    ),
+    mission(objective({"distinct": "question_id"}, 3, event="question-answered"), id="stand-in", stand_in=True),
+    mission(
+        objective(event="question-answered", where={"topic_id": {"in": "$weak_topics"}}, target=3),
+        id="weak",
+        audience={"days_active": {"gte": 2}},
+    ),
 )
 """One mission for each measure and more, over all kinds of periods."""
 
@@ -79,7 +91,12 @@ learning_data = st.one_of(
         accuracy=st.sampled_from((None, 0.25, 0.5, 1.0)),
     ),
     st.builds(xp, st.integers(1, 30)),
-    st.builds(lambda q, correct: answer(q, correct=correct), letters, st.booleans()),
+    st.builds(
+        lambda q, topic, correct: answer(q, topic_id=topic, correct=correct),
+        letters,
+        st.sampled_from("xy"),
+        st.booleans(),
+    ),
     st.builds(lambda days, day: streak(days, f"2026-10-{day}"), st.integers(0, 5), st.integers(12, 25)),
     st.builds(item, st.integers(1, 2)),
 )

@@ -6,16 +6,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.missions.catalogue import Catalogue
+from services.missions.compiled import CompiledMission
 from services.missions.decide import Recorded, decide
 from services.missions.issuing import issue_due
 from services.missions.progress import Outcome
-from services.missions.state import Status, UserState
+from services.missions.state import Assignment, Status, UserState
 from tests.support.builders import USER, living_in
 
 from .strategies import MISSIONS, START, recorded_events, within, zones
 
 CATALOGUE = Catalogue(MISSIONS, 1)
-OWN_FIELDS = Catalogue([m for m in MISSIONS if m.id not in {"fix", "hearts", "chapter", "two-of-three"}], 1)
+HISTORY = {"fix", "hearts", "chapter", "two-of-three", "fitted", "stand-in", "weak"}
+OWN_FIELDS = Catalogue([m for m in MISSIONS if m.id not in HISTORY], 1)
+
+
+def compiled_of(assignment: Assignment) -> CompiledMission:
+    """The mission with the targets that were frozen at issue."""
+    return CATALOGUE.get(assignment.mission_id, assignment.mission_version).as_issued(assignment)
 
 
 @given(recorded_events(late_days=3, moving=True))
@@ -27,7 +34,7 @@ def test_progress_never_falls_never_passes_the_target_and_completed_never_revert
         for assignment in state.assignments:
             progress = [o.progress for o in assignment.objectives]
             before, was_completed = seen.get(assignment.assignment_id, ([0.0] * len(progress), False))
-            targets = CATALOGUE.get(assignment.mission_id, assignment.mission_version).objectives
+            targets = compiled_of(assignment).objectives
             assert all(b <= p <= o.target for b, p, o in zip(before, progress, targets, strict=True))
             is_completed = assignment.status is Status.COMPLETED
             assert is_completed or not was_completed
@@ -45,7 +52,7 @@ def test_it_is_completed_exactly_when_enough_objectives_are_reached(events: list
             assert assignment.assignment_id not in completed
             completed.add(assignment.assignment_id)
     for assignment in state.assignments:
-        compiled = CATALOGUE.get(assignment.mission_id, assignment.mission_version)
+        compiled = compiled_of(assignment)
         pairs = zip(assignment.objectives, compiled.objectives, strict=True)
         is_enough = sum(done.progress >= o.target for done, o in pairs) >= compiled.needed
         assert is_enough is (assignment.status is Status.COMPLETED) is (assignment.assignment_id in completed)

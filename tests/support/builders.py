@@ -88,7 +88,7 @@ def streak(days: int, day: str, change: str = "extended") -> StreakUpdated:
     return StreakUpdated.model_validate({"days": days, "day": datetime.fromisoformat(day).date(), "change": change})
 
 
-def item(quantity: int = 1, item_type: str = "streak_freeze") -> ItemUsed:
+def item(quantity: int = 1, item_type: str = "xp_boost") -> ItemUsed:
     """A used item."""
     return ItemUsed.model_validate({"item_id": "item-1", "item_type": item_type, "quantity": quantity})
 
@@ -125,8 +125,13 @@ def mission_data(*objectives: Mapping[str, Any], **fields: Any) -> dict[str, Any
 
 def mission(*objectives: Mapping[str, Any], **fields: Any) -> Mission:
     """A checked mission. Fails on data with problems."""
-    required = [mission_data(id=name) for name in fields.get("requires", ())]
-    missions, problems = parse_catalogue({"missions": [mission_data(*objectives, **fields), *required]}, "test")
+    data = mission_data(*objectives, **fields)
+    others = [mission_data(id=name) for name in fields.get("requires", ())]
+    if "otherwise" in data:
+        others.append(mission_data(id=data["otherwise"], period=data["period"], stand_in=True))
+    if data.get("stand_in"):
+        others.append(mission_data(id="slot", period=data["period"], fit={"to": "open_mistakes"}, otherwise=data["id"]))
+    missions, problems = parse_catalogue({"missions": [data, *others]}, "test")
     assert not problems, "\n".join(map(str, problems))
     return missions[0]
 

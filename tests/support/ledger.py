@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from services.adapters.catalogue_files import default_catalogue
+from services.adapters.catalogue_files import default_missions
 from services.adapters.kafka.producer import partition_for
 from services.adapters.ledger.catalogue import CatalogueStore
 from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS, Pool, open_pool
@@ -31,7 +31,7 @@ async def ledger_template(postgres_dsn_factory: DatabaseFactory) -> str:
     dsn = await postgres_dsn_factory()
     await migrate(dsn, datetime.now(UTC).date())
     pool = await open_pool(dsn, size=1, application="test")
-    await CatalogueStore(pool).publish(default_catalogue())
+    await CatalogueStore(pool).publish(default_missions())
     await pool.close()
     return urlsplit(dsn).path.removeprefix("/")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 from mission_events import Topic
 from mission_events.dead_letter import PREFIX as DEAD_LETTER_PREFIX
 
+from .clients import close_admin, close_consumer, close_producer, look_at, pace
 from .errors import BrokerUnreachable, PublisherFenced, PublishFailed, TopicsMissing
 
 DEAD_LETTER_TOPIC = "missions.dead-letter"
@@ -38,12 +39,6 @@ OPEN_SECONDS = 20.0
 SCAN_SILENCE_SECONDS = 20.0
 """A scan that gets no further for this long is stuck."""
 
-ABORT_SECONDS = 1.0
-"""Aborting is only a kindness to readers: the next writer's start aborts too."""
-
-CLOSE_SECONDS = 1.0
-"""A client that can't say goodbye within this time is closed without."""
-
 BATCH_BYTES_MAX = 256 * 1024
 """Of one batch on the wire: few requests for many messages, and far below what any topic takes."""
 
@@ -54,9 +49,6 @@ BATCH_OVERHEAD_BYTES = 61
 RECORD_OVERHEAD_BYTES = 36
 """The most that a record needs beyond its key, value and headers: lengths, timestamp, offset, counts."""
 HEADER_OVERHEAD_BYTES = 10
-
-_closing: set[asyncio.Task[None]] = set()
-"""Clients being closed; the loop alone would not keep their tasks alive."""
 
 
 class TooLarge(PublishFailed):
@@ -174,6 +166,7 @@ class TransactionalWriter:
     async def _submit(self, topic: str, batch: Any) -> _Sent:
         # Batches of our own making, because `send` takes no message without key and value, and such dead letters exist.
         future = await self._producer.send_batch(batch, self._prefix + topic, partition=self.partitions[topic])
+        future.add_done_callback(look_at)
         return _Sent(topic, future, batch.record_count())
 
 
@@ -216,7 +209,7 @@ class OutputTopics:
         except (KafkaError, OSError, TimeoutError) as error:
             raise BrokerUnreachable(self._bootstrap, error) from error
         finally:
-            await _to_the_end(_close(admin.close()))
+            await close_admin(admin)
         return {name: TopicShape(found[self._prefix + name], limits[name]) for name in self._topics}
 
     async def _limits(self, admin: AIOKafkaAdminClient) -> dict[str, int]:
@@ -243,18 +236,19 @@ class OutputTopics:
             request_timeout_ms=int(REQUEST_SECONDS * 1000),
             max_batch_size=BATCH_BYTES_MAX,
         )
+        pace(producer.client)
         try:
             with _failures_of("open a transactional writer"):
                 async with asyncio.timeout(OPEN_SECONDS):
                     await producer.start()
             yield TransactionalWriter(producer, self._prefix, partition, shapes)
         finally:
-            await _to_the_end(_close_producer(producer))
+            await close_producer(producer)
 
     async def published(
         self, partitions: Mapping[str, int], since: Mapping[str, int]
     ) -> AsyncGenerator[Published, None]:
-        """What is published in this partition of each topic, from the given offsets to the end of the log, in pieces.
+        """What is published in each topic's partition (a writer's `partitions`), from the given offsets to the end of the log, in pieces.
 
         Aborted messages are passed over. Open the writer first: then nothing of ours is still undecided. A piece may have
         no ids; each topic's last piece has the end of its log. An offset that is not in the log any more (retention, a
@@ -268,6 +262,7 @@ class OutputTopics:
             enable_auto_commit=False,
             fetch_max_wait_ms=100,
         )
+        pace(consumer._client)
         try:
             with _failures_of("show what is published (if another producer has a transaction open there, end it)"):
                 async with asyncio.timeout(OPEN_SECONDS):
@@ -279,7 +274,7 @@ class OutputTopics:
                 async for piece in _scan(consumer, tops):
                     yield piece
         finally:
-            await _to_the_end(_close(consumer.stop()))
+            await close_consumer(consumer)
 
 
 async def _scan(consumer: AIOKafkaConsumer, tops: Mapping[TopicPartition, str]) -> AsyncGenerator[Published, None]:
@@ -344,39 +339,3 @@ def _failures_of(doing: str) -> Iterator[None]:
     # The client also says by assertions that its state is not the one for a call, after an error in the background.
     except (KafkaError, OSError, AssertionError) as error:
         raise PublishFailed(f"Kafka could not {doing}: {error!r}") from error
-
-
-async def _to_the_end(closing: Coroutine[Any, Any, None]) -> None:
-    """Closes a client in a task of its own. A cancellation that meets the client while it closes would be swallowed by it,
-    and a lane that was told to end would go on."""
-    task = asyncio.create_task(closing)
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
-    await asyncio.shield(task)
-
-
-async def _close(closing: Awaitable[None]) -> None:
-    with contextlib.suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await closing
-
-
-async def _close_producer(producer: AIOKafkaProducer) -> None:
-    """Closes a producer within a bounded time, whatever state it is in. An open transaction is aborted if that is quick."""
-    with contextlib.suppress(TimeoutError, KafkaError, AssertionError):
-        async with asyncio.timeout(ABORT_SECONDS):
-            await producer.abort_transaction()
-    await _close(producer.stop())
-    # `stop` waits for all that is still to be sent, for ever if the broker is away. The client has no other way to give up:
-    # its sending task has to be cancelled, more than once, because it waits for its own tasks when it is.
-    sender = producer._sender.sender_task
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(CLOSE_SECONDS):
-            while sender is not None and not sender.done():
-                sender.cancel()
-                await asyncio.wait([sender], timeout=0.1)
-            await producer.client.close()
-    # The same error again, in a future that nobody waits for any more: looked at, so that it is not reported as forgotten.
-    ended = producer._txn_manager.wait_for_transaction_end()
-    if ended is not None and ended.done() and not ended.cancelled():
-        ended.exception()

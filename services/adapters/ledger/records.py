@@ -13,9 +13,6 @@ from .queries import queries
 
 _SQL = queries("records")
 
-ECHO_SOURCE = "mission_reward"
-"""XP events of this source repeat what a grant gave; the grant's own row is the one that counts."""
-
 WHOLE = 1.0
 """The progress at which a chapter or a unit is completed."""
 
@@ -77,7 +74,6 @@ async def _log_xp(connection: Connection, events: Sequence[Event]) -> None:
         [event.subject for event in ordered],
         [event.time for event in ordered],
         [data.amount for data in earned],
-        ["echo" if data.xp_source == ECHO_SOURCE else "event" for data in earned],
         [data.xp_source for data in earned],
         [event.source for event in ordered],
         [event.id for event in ordered],

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
+
 from .connection import Connection, Pool, Row
 from .queries import queries
 
@@ -23,6 +25,10 @@ LANE_PLANNER_SETTINGS = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
 
 class CheckpointMoved(Exception):
     """A checkpoint is not where this lane left it: another relay was at work, or the ledger went back to an earlier state."""
+
+
+class ConnectionLost(Exception):
+    """A lane's connection broke, and its lock is gone with it. Trying again with a new one may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,11 @@ class RelayStore:
             # The pool takes both back when the connection returns to it.
             if await connection.fetchval(_SQL["try_lock"], LOCK_CLASS, partition):
                 await connection.execute(_SQL["begin_lane"])
-                yield LaneLedger(connection, partition)
+                try:
+                    yield LaneLedger(connection, partition)
+                # So the driver says, at times, that a connection broke under a statement.
+                except asyncpg.InternalClientError as error:
+                    raise ConnectionLost(f"the connection of output partition {partition} broke: {error}") from error
             else:
                 yield None
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import msgspec
 
@@ -15,6 +15,9 @@ from .outbox import OutboxMessage, PartitionOf, insert_outbox
 from .queries import queries
 
 _SQL = queries("sweep")
+
+LONG_AGO = datetime(1, 1, 3, tzinfo=UTC)
+"""Before everything, with room to subtract from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class InputPosition:
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """An assignment that the sweep has just ended."""
+    """An assignment whose time is over for good."""
 
     user_id: str
     mission_id: str
@@ -47,9 +50,10 @@ class SweepTransaction:
         self._connection = connection
         self._partition_of = partition_of
 
-    async def expire(self, before: datetime, limit: int) -> list[Overdue]:
-        """Ends up to `limit` open assignments with `expires_at <= before` that no other sweep has in hand."""
-        rows = await self._connection.fetch(_SQL["overdue_assignments"], before, limit)
+    async def lock_overdue(self, before: datetime, limit: int, after: Overdue | None) -> list[Overdue]:
+        """Locks up to `limit` open assignments with `expires_at <= before` that no other sweep has in hand, in order, above `after`."""
+        place = (after.expires_at, after.user_id, after.mission_id) if after else (LONG_AGO, "", "")
+        rows = await self._connection.fetch(_SQL["overdue_assignments"], before, limit, *place)
         return [Overdue(*row) for row in rows]
 
     async def states(self, user_ids: Sequence[str]) -> dict[str, UserState]:
@@ -57,10 +61,10 @@ class SweepTransaction:
         rows = await self._connection.fetch(_SQL["states_of"], list(user_ids))
         return {row[0]: decode_state(row[1]) for row in rows}
 
-    async def write_progress(self, ended: Sequence[tuple[Overdue, list[float]]]) -> None:
-        """Keeps the progress that each ended assignment had reached, objective by objective."""
+    async def end(self, ended: Sequence[tuple[Overdue, list[float]]]) -> None:
+        """Ends locked assignments, and keeps the progress that each had reached, objective by objective."""
         await self._connection.execute(
-            _SQL["write_progress"],
+            _SQL["end_assignments"],
             [o.user_id for o, _ in ended],
             [o.mission_id for o, _ in ended],
             [o.starts_at for o, _ in ended],
@@ -82,6 +86,15 @@ class SweepLedger:
     async def users_to_issue(self, now: datetime, seen_since: date, after: str, limit: int) -> list[str]:
         """Ids above `after`, in order, of users seen since a day whose newest daily period is over at `now`."""
         return [row[0] for row in await self._pool.fetch(_SQL["users_to_issue"], now, seen_since, after, limit)]
+
+    async def users_to_claim_for(self, missions: Sequence[str], now: datetime, after: str, limit: int) -> list[str]:
+        """Ids above `after`, in order, of users with a completed assignment of these missions whose grace is over at `now`."""
+        rows = await self._pool.fetch(_SQL["users_to_claim_for"], list(missions), now, after, limit)
+        return [row[0] for row in rows]
+
+    async def forget_claim_answers(self, before: datetime) -> None:
+        """Drops answers kept for an Idempotency-Key before that time; the grants stay."""
+        await self._pool.execute(_SQL["forget_claim_answers"], before)
 
     async def all_users(self, after: str, limit: int) -> list[UserState]:
         """States of all users with ids above `after`, in order."""

@@ -8,13 +8,16 @@ from datetime import date, datetime
 
 import msgspec
 
-from services.missions.state import Assignment, ObjectiveState, Status, UserState, decode_state
+from services.missions.announcements import granted
+from services.missions.claiming import Claimed
+from services.missions.claiming import Grant as MadeGrant
+from services.missions.state import Assignment, Fit, ObjectiveState, Status, UserState, decode_state
 
 from .connection import Pool, Row
 from .outbox import PartitionOf
 from .queries import queries
 from .records import Records, XpTotals
-from .writer import UserWriter
+from .writer import UserChange, UserWriter
 
 _SQL = queries("users")
 
@@ -52,6 +55,16 @@ Position = tuple[datetime, str]
 """The last row of a page, (instant, id): where the next page begins."""
 
 
+class LedgerInconsistent(Exception):
+    """Rows of one user contradict each other. Nothing that we do leads there: it ends the call, and is looked into."""
+
+
+def grant_row(grant: MadeGrant) -> Grant:
+    """The row of a grant that the core has made."""
+    rewards = msgspec.json.encode(grant.rewards).decode()
+    return Grant(grant.grant_id, grant.assignment_id, grant.mission_id, grant.granted_at, rewards)
+
+
 class UserTransaction(UserWriter):
     """The statements of a claim, inside a transaction that the caller holds open. Lock the user first."""
 
@@ -61,24 +74,35 @@ class UserTransaction(UserWriter):
         row = key and await self._connection.fetchrow(_SQL["assignment_of_user"], user_id, key)
         return _assignment(row) if row else None
 
-    async def mark_claimed(self, user_id: str, assignment: Assignment) -> bool:
-        """Turns the row COMPLETED into CLAIMED; False when it was not COMPLETED."""
-        claimed = await self._connection.fetchval(
-            _SQL["claim_assignment"], user_id, assignment.mission_id, assignment.starts_at, assignment.claimed_at
-        )
-        return claimed is not None
+    async def save_claims(self, claims: Sequence[tuple[UserChange, Sequence[Claimed]]]) -> list[Grant]:
+        """Writes what the core has claimed: the users' states, the assignments, the grants, and the messages that tell of them.
 
-    async def insert_grant(self, user_id: str, grant: Grant) -> None:
-        """Records the grant. Raises the driver's unique violation if the assignment has one."""
-        await self._connection.execute(
-            _SQL["insert_grant"],
-            grant.assignment_id,
-            grant.grant_id,
-            user_id,
-            grant.mission_id,
-            grant.granted_at,
-            grant.rewards,
+        Raises `LedgerInconsistent` when a row says otherwise than the state, and then nothing may be kept.
+        """
+        for change, claimed in claims:
+            change.announcements += [granted(change.state.user_id, each.grant) for each in claimed]
+        conflicts = await self.save([change for change, _ in claims])
+        made = [(change.state.user_id, each) for change, claimed in claims for each in claimed]
+        rows = await self._connection.fetch(
+            _SQL["claim_assignments"],
+            [user_id for user_id, _ in made],
+            [each.assignment.mission_id for _, each in made],
+            [each.assignment.starts_at for _, each in made],
+            [each.assignment.claimed_at for _, each in made],
         )
+        if conflicts or len(rows) < len(made):
+            raise LedgerInconsistent("an assignment is COMPLETED in its user's state only")
+        grants = [grant_row(each.grant) for _, each in made]
+        await self._connection.execute(
+            _SQL["insert_grants"],
+            [grant.assignment_id for grant in grants],
+            [grant.grant_id for grant in grants],
+            [user_id for user_id, _ in made],
+            [grant.mission_id for grant in grants],
+            [grant.granted_at for grant in grants],
+            [grant.rewards for grant in grants],
+        )
+        return grants
 
     async def grant_of(self, user_id: str, assignment_id: str) -> Grant | None:
         """The grant of one of this user's assignments."""
@@ -175,4 +199,5 @@ def _assignment(row: Row) -> Assignment:
         completed_at=row["completed_at"],
         claimable_until=row["claimable_until"],
         claimed_at=row["claimed_at"],
+        fit=Fit(**msgspec.json.decode(row["fit"])) if row["fit"] else None,
     )

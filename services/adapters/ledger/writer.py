@@ -1,17 +1,17 @@
 """Reads and writes users in one transaction: their states, question rows, assignments and the messages that tell of them."""
 
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import msgspec
+from msgspec.structs import asdict
 
 from services.missions.announcements import Announcement
 from services.missions.state import Assignment, QuestionRecord, Status, UserState, decode_state, encode_state
 
-from .connection import Connection, Pool, Row
+from .connection import Connection, Row
 from .outbox import OutboxMessage, PartitionOf, insert_outbox, message_of
 from .queries import queries
 
@@ -171,7 +171,13 @@ def _issued_columns(issued: Sequence[tuple[str, Assignment]]) -> tuple[list[obje
         [a.assignment_id for _, a in issued],
         [a.mission_version for _, a in issued],
         [a.expires_at for _, a in issued],
+        [fit_json(a) for _, a in issued],
     )
+
+
+def fit_json(assignment: Assignment) -> str | None:
+    """How it was fitted to its user, as `assignment.fit` keeps it."""
+    return msgspec.json.encode(asdict(assignment.fit)).decode() if assignment.fit is not None else None
 
 
 def progress_json(assignment: Assignment) -> str:
@@ -198,17 +204,3 @@ def _question_columns(records: Sequence[QuestionRecord]) -> tuple[list[object], 
         [r.language for r in records],
         ["{" + ",".join(map(str, r.recent_answers)) + "}" for r in records],
     )
-
-
-class UserLedger:
-    """Transactions that change users outside the input's batches: issuing, claiming, expiring."""
-
-    def __init__(self, pool: Pool, partition_of: PartitionOf) -> None:
-        self._pool = pool
-        self._partition_of = partition_of
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[UserWriter]:
-        """A transaction whose commit waits for the disk: what an answer tells a user is never taken back."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            yield UserWriter(connection, self._partition_of)

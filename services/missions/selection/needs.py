@@ -98,7 +98,7 @@ def open_missions(
             continue
         is_open = assignment.starts_at <= now and (assignment.expires_at is None or now < assignment.expires_at)
         if assignment.status is Status.IN_PROGRESS and is_open:
-            compiled = catalogue.get(assignment.mission_id, assignment.mission_version)
+            compiled = catalogue.get(assignment.mission_id, assignment.mission_version).as_issued(assignment)
             if QUESTION_ANSWERED in compiled.by_event:
                 found.append(OpenMission(assignment, compiled, day))
     found.sort(key=lambda m: (m.assignment.expires_at or _NEVER, m.compiled.place, m.assignment.assignment_id))

@@ -2,23 +2,26 @@
 
 import secrets
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
 from mission_events import TOPICS_IN
 from services.adapters.kafka.admin import end_offsets, ensure_topics
 from services.adapters.kafka.producer import Publisher
+from services.adapters.ledger.catalogue import CatalogueStore
 from services.adapters.ledger.connection import Pool
 from services.adapters.ledger.sweep import SweepLedger
 from services.adapters.ledger.users import Users
-from services.adapters.ledger.writer import UserLedger
 from services.adapters.projection import Projection
 from services.adapters.tokens import TokenSettings, TokenVerifier
 from services.api.app import Parts, ScheduledReset, create_app
+from services.api.manage_missions import ManageMissions
 from services.api.read_missions import ReadMissions
 from services.api.take_events import EventPublisher, TakeEvents
 from services.cli.topics import wanted_topics
 from services.operations.catalogue import CatalogueWatcher
+from services.operations.clockwork import Clockwork
 from services.operations.issue import Issuer
 from services.operations.refresh import FreshCatalogue
 from services.stack.server import Addresses
@@ -57,18 +60,23 @@ async def parts(
 ) -> Parts:
     """What the api role is made of."""
     users = Users(pool, partition_of)
-    issuer = Issuer(UserLedger(pool, partition_of), projection, live_catalogue)
+    issuer = Issuer(Users(pool, partition_of), projection, live_catalogue)
     topics = [topic.with_prefix(topic_prefix).name for topic in TOPICS_IN]
     return Parts(
         verifier=verifier,
         read=ReadMissions(users, projection, issuer, FreshCatalogue(live_catalogue)),
         take=TakeEvents(events, users, topic_prefix),
         reset=ScheduledReset(
-            SweepLedger(pool, partition_of),
-            issuer,
-            live_catalogue,
-            lambda: end_offsets(addresses.kafka_bootstrap, topics),
+            Clockwork(
+                SweepLedger(pool, partition_of),
+                users,
+                issuer,
+                projection,
+                live_catalogue,
+                partial(end_offsets, addresses.kafka_bootstrap, topics),
+            )
         ),
+        missions=ManageMissions(CatalogueStore(pool), live_catalogue),
     )
 
 

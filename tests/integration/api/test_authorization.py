@@ -31,6 +31,18 @@ CALLS = {
     ("POST", "/missions/progress"): TokenKind.SERVICE,
     ("POST", "/missions/resetDaily"): TokenKind.SERVICE,
     ("POST", "/missions/resetWeekly"): TokenKind.SERVICE,
+    ("GET", "/admin/missions"): TokenKind.ADMIN,
+    ("POST", "/admin/missions"): TokenKind.ADMIN,
+    ("POST", "/admin/missions/validate"): TokenKind.ADMIN,
+    ("GET", "/admin/missions/{mission_id}"): TokenKind.ADMIN,
+    ("PUT", "/admin/missions/{mission_id}/draft"): TokenKind.ADMIN,
+    ("DELETE", "/admin/missions/{mission_id}/draft"): TokenKind.ADMIN,
+    ("POST", "/admin/missions/{mission_id}/schedule"): TokenKind.ADMIN,
+    ("POST", "/admin/missions/{mission_id}/publish"): TokenKind.ADMIN,
+    ("POST", "/admin/missions/{mission_id}/pause"): TokenKind.ADMIN,
+    ("POST", "/admin/missions/{mission_id}/resume"): TokenKind.ADMIN,
+    ("POST", "/admin/missions/{mission_id}/end"): TokenKind.ADMIN,
+    ("PUT", "/admin/missions/{mission_id}/versions/{version}"): TokenKind.ADMIN,
 }
 OPEN_TO_ALL = {("GET", "/problems/{name}")}
 

@@ -13,7 +13,6 @@ from mission_events.events import OutEvent
 from services.adapters.ledger.catalogue import CatalogueStore
 from services.adapters.ledger.connection import Pool, open_pool
 from services.adapters.ledger.users import Users
-from services.adapters.ledger.writer import UserLedger
 from services.adapters.projection import Projection
 from services.adapters.tokens import TokenKind, TokenSettings
 from services.api.app import Parts, create_app
@@ -62,7 +61,7 @@ async def far_read(
     """The reads behind these networks, on the same projection."""
     pool = await open_pool(networks.postgres.through(ledger_dsn), size=4, application="far-api")
     far = Projection.connect(networks.redis.through(addresses.redis_url), projection._prefix, timeout_seconds=0.25)
-    issuer = Issuer(UserLedger(pool, partition_of), far, live_catalogue)
+    issuer = Issuer(Users(pool, partition_of), far, live_catalogue)
     yield ReadMissions(Users(pool, partition_of), far, issuer, FreshCatalogue(live_catalogue))
     await far.close()
     pool.terminate()

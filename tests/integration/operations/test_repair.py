@@ -10,7 +10,7 @@ import pytest
 from services.adapters.ledger.batch import BatchLedger
 from services.adapters.ledger.connection import Pool
 from services.adapters.ledger.sweep import SweepLedger
-from services.adapters.ledger.writer import UserLedger
+from services.adapters.ledger.users import Users
 from services.adapters.projection import Projection, ProjectionUnavailable
 from services.missions.state import UserState
 from services.operations.catalogue import CatalogueWatcher
@@ -26,7 +26,7 @@ NOW = datetime.now(UTC)
 async def test_what_could_not_be_stored_is_stored_when_redis_is_back(
     pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher, servers: Servers
 ) -> None:
-    issuer = Issuer(UserLedger(pool, partition_of), projection, live_catalogue)
+    issuer = Issuer(Users(pool, partition_of), projection, live_catalogue)
     await issuer.issue_for("before", NOW)
     servers.redis.stop()
     try:
@@ -55,7 +55,7 @@ async def test_reconciliation_walks_every_user_and_begins_anew(
     pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.operations.repair.RECONCILE_USERS", 4)
-    issuer = Issuer(UserLedger(pool, partition_of), projection, live_catalogue)
+    issuer = Issuer(Users(pool, partition_of), projection, live_catalogue)
     users = [f"user-{number}" for number in range(9)]
     states = {user: await issuer.issue_for(user, NOW) for user in users}
     await projection.discard([(user, state.version) for user, state in states.items()])

@@ -24,7 +24,7 @@ async def killed_at(world: World, step: str, count: int) -> None:
 
 @pytest.mark.parametrize("step", get_args(Step))
 async def test_a_relay_killed_at_any_step_loses_and_repeats_nothing(world: World, step: Step) -> None:
-    put = messages(users=60, each=50)
+    put = messages(users=60, each=150)
     await world.put(put)
     await killed_at(world, step, 1)
     await killed_at(world, step, 3)

@@ -1,9 +1,22 @@
 """Servers go away and come back: the relay waits, says so, and goes on."""
 
 import asyncio
+import logging
+import time
 
+import aiokafka
+import confluent_kafka
+import pytest
+
+from services.adapters.kafka import transactional
+from services.adapters.kafka.clients import close_consumer, pace
+from services.adapters.kafka.errors import PublishFailed
+from services.relay.publication import Step
 from services.stack.server import Servers
-from tests.integration.relay.world import World, assert_once_and_in_order, messages, until
+from tests.integration.relay.world import COMPLETED, PARTITIONS, World, assert_once_and_in_order, messages, until
+
+STRANGER = b"stranger"
+"""The key of records that are not ours."""
 
 
 async def test_a_broker_that_is_away_for_a_while_loses_and_repeats_nothing(world: World, servers: Servers) -> None:
@@ -70,4 +83,91 @@ async def test_a_relay_that_can_not_reach_the_broker_ends_when_it_is_told_to(wor
 
             await until(it_says_so)
     finally:
+        await asyncio.to_thread(servers.kafka.start)
+
+
+def open_transaction_everywhere(world: World) -> confluent_kafka.Producer:
+    """Another producer's transaction in every partition of one topic, neither committed nor aborted yet."""
+    stranger = confluent_kafka.Producer(
+        {"bootstrap.servers": world.bootstrap, "transactional.id": world.prefix + "stranger"}
+    )
+    stranger.init_transactions()
+    stranger.begin_transaction()
+    for partition in range(PARTITIONS):
+        stranger.produce(world.prefix + COMPLETED, b"not ours", key=STRANGER, partition=partition)
+    stranger.flush()
+    return stranger
+
+
+async def test_a_broker_that_ends_during_a_scan_is_an_error_and_no_cancellation(
+    world: World, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactional, "SCAN_SILENCE_SECONDS", 3.0)
+    topics = world.topics()
+    # So that the scan can't come to its end.
+    await asyncio.to_thread(open_transaction_everywhere, world)
+    try:
+        async with topics.writer(0) as writer:
+            pieces = topics.published(writer.partitions, dict.fromkeys(topics.names, 0))
+            await anext(pieces)
+            await asyncio.to_thread(servers.kafka.stop)
+            with pytest.raises(PublishFailed):
+                await anext(piece async for piece in pieces if piece.next_offset < 0)
+    finally:
+        await asyncio.to_thread(servers.kafka.start)
+
+
+async def test_messages_behind_another_producers_open_transaction_are_not_overlooked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactional, "SCAN_SILENCE_SECONDS", 2.0)
+    put = messages(users=40, each=4)
+    await world.put(put)
+    opening, published = asyncio.Lock(), asyncio.Semaphore(0)
+    strangers: list[confluent_kafka.Producer] = []
+
+    async def on_step(step: Step) -> None:
+        if step == "durable":
+            async with opening:
+                if not strangers:
+                    strangers.append(await asyncio.to_thread(open_transaction_everywhere, world))
+        elif step == "published":
+            published.release()
+            await asyncio.Event().wait()
+
+    async with world.relay(on_step, cut_off=True):
+        for _ in range(PARTITIONS):
+            await published.acquire()
+    async with world.relay() as relay:
+
+        async def it_waits_or_has_gone_on() -> bool:
+            return all(lane.trouble for lane in relay.lanes) or await world.waiting() == 0
+
+        await until(it_waits_or_has_gone_on)
+        await asyncio.to_thread(strangers[0].commit_transaction)
+        await world.drained()
+    assert_once_and_in_order([record for record in await world.read() if record.key != STRANGER], put)
+
+
+async def test_a_client_that_does_not_know_its_leader_asks_an_absent_broker_with_pauses(
+    world: World, servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = 20
+    consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers=world.bootstrap, enable_auto_commit=False)
+    pace(consumer._client)
+    await consumer.start()
+    try:
+        await asyncio.to_thread(servers.kafka.stop)
+        with caplog.at_level(logging.ERROR, "aiokafka"):
+            start = time.monotonic()
+            consumer.assign([aiokafka.TopicPartition(world.prefix + "missions.mission-completed", 0)])
+
+            async def it_has_asked_often() -> bool:
+                return sum("Unable to update metadata" in record.message for record in caplog.records) >= asked
+
+            await until(it_has_asked_often)
+            # Without pauses this takes a few milliseconds, on however slow a machine.
+            assert time.monotonic() - start > 1
+    finally:
+        await close_consumer(consumer)
         await asyncio.to_thread(servers.kafka.start)

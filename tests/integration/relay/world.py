@@ -13,6 +13,7 @@ import confluent_kafka
 
 from mission_events import TOPICS_OUT, Topic
 from services.adapters.kafka.admin import ensure_topics
+from services.adapters.kafka.errors import TopicsMissing
 from services.adapters.kafka.producer import partition_for
 from services.adapters.kafka.transactional import OutputTopics
 from services.adapters.ledger.connection import Pool, open_pool
@@ -67,9 +68,10 @@ class World:
     async def make_topics(self, topics: Sequence[Topic] = TOPICS_OUT, partitions: int = PARTITIONS) -> None:
         """Creates these topics."""
         wanted = [WantedTopic(self.prefix + t.name, partitions, t.config()) for t in topics]
-        report = await ensure_topics(self.bootstrap, wanted)
-        # A new topic is known to all brokers a moment later.
-        await until(lambda: self._are_there(report.created))
+        # A new topic is known to the brokers a moment later only.
+        with contextlib.suppress(TopicsMissing):
+            await ensure_topics(self.bootstrap, wanted)
+        await until(lambda: self._are_there([topic.name for topic in wanted]))
 
     async def _are_there(self, names: Iterable[str]) -> bool:
         consumer = confluent_kafka.Consumer({"bootstrap.servers": self.bootstrap, "group.id": "none"})

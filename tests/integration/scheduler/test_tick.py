@@ -6,15 +6,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
+import yaml
 
 from mission_events import OutEvent, decode_out
 from services.adapters.kafka.records import PartitionId
+from services.adapters.ledger.catalogue import CatalogueStore
 from services.adapters.ledger.connection import Pool
 from services.adapters.ledger.sweep import SweepLedger
-from services.adapters.ledger.writer import UserLedger
+from services.adapters.ledger.users import Users
+from services.adapters.ledger.writer import UserChange
 from services.adapters.projection import Projection
+from services.missions.catalogue import parse_catalogue
 from services.missions.periods import LATENESS_BOUND
+from services.missions.state import Status
+from services.operations.auto_claim import auto_claim
 from services.operations.catalogue import CatalogueWatcher
+from services.operations.clockwork import Clockwork
 from services.operations.expire import TIMESTAMP_DISORDER, expire_overdue
 from services.operations.issue import Issuer, issue_all
 from services.operations.rebuild import rebuild_projection
@@ -28,7 +35,7 @@ SOON = timedelta(minutes=1)
 
 @pytest.fixture
 def issuer(pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher) -> Issuer:
-    return Issuer(UserLedger(pool, partition_of), projection, live_catalogue)
+    return Issuer(Users(pool, partition_of), projection, live_catalogue)
 
 
 @pytest.fixture
@@ -127,15 +134,15 @@ async def test_completed_missions_stay_claimable(
 
 
 async def test_a_whole_look_is_safe_to_repeat(
-    issuer: Issuer, ledger: SweepLedger, pool: Pool, live_catalogue: CatalogueWatcher
+    issuer: Issuer, ledger: SweepLedger, pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher
 ) -> None:
     await issuer.issue_for("ann", NOON)
     await seen_today(pool, "ann")
 
+    clockwork = Clockwork(ledger, Users(pool, partition_of), issuer, projection, live_catalogue, nothing_in_kafka)
+
     async def look() -> Ticked:
-        return await tick(
-            ledger, issuer, live_catalogue, nothing_in_kafka, NOON + 3 * DAY, active_days=14, event_log_days=35
-        )
+        return await tick(ledger, clockwork, NOON + 3 * DAY, active_days=14, event_log_days=35)
 
     first, second = await look(), await look()
 
@@ -155,3 +162,56 @@ async def test_a_flushed_projection_is_rebuilt(
     assert await rebuild_projection(ledger, projection) == 30
 
     assert await projection.load(users) == states
+
+
+SEASON = """
+missions:
+  - id: season-xp
+    type: special
+    title: {en: "A season"}
+    period: season
+    opens_at: %s
+    closes_at: %s
+    objectives: [{id: xp, event: learning.xp-earned.v1, measure: {sum: amount}, target: 5}]
+    rewards: [{kind: gems, amount: 50}, {kind: xp, amount: 30}]
+    claim: {grace_days: 2, then: auto_claim}
+"""
+
+
+async def test_what_nobody_claimed_in_its_grace_is_claimed_once_if_the_mission_says_so(
+    issuer: Issuer, ledger: SweepLedger, pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher
+) -> None:
+    opens, closes = NOON - DAY, NOON + DAY
+    missions, problems = parse_catalogue(yaml.safe_load(SEASON % (opens.isoformat(), closes.isoformat())), "test")
+    assert problems == []
+    await CatalogueStore(pool).publish(missions)
+    await live_catalogue.load()
+    learners = [f"learner-{number}" for number in range(7)]
+    for learner in learners:
+        await complete_season(issuer, pool, learner)
+    users = Users(pool, partition_of)
+    over = closes + 2 * DAY
+
+    async def claim(now: datetime) -> int:
+        return await auto_claim(ledger, users, projection, live_catalogue, now)
+
+    assert await claim(over - SOON) == 0, "the grace is not over"
+    assert sum(await asyncio.gather(*(claim(over) for _ in range(3)))) == len(learners)
+    assert await claim(over + DAY) == 0
+
+    assert await pool.fetchval("select count(distinct user_id) from reward_grant") == len(learners)
+    assert await pool.fetchval("select count(*) from outbox where topic = 'missions.reward-granted'") == len(learners)
+    assert await pool.fetchval("select sum(amount) from xp_log where origin = 'grant'") == 30 * len(learners)
+    shown = await projection.load(learners)
+    assert {a.status for s in shown.values() for a in s.assignments if a.mission_id == "season-xp"} == {Status.CLAIMED}
+
+
+async def complete_season(issuer: Issuer, pool: Pool, user: str) -> None:
+    state = await issuer.issue_for(user, NOON)
+    season = next(a for a in state.assignments if a.mission_id == "season-xp")
+    version, stamp = state.version, state.stamp
+    season.status, season.completed_at = Status.COMPLETED, NOON
+    season.objectives[0].progress = 5
+    season.claimable_until = (season.expires_at or NOON) + 2 * DAY
+    async with Users(pool, partition_of).transaction() as writer:
+        assert await writer.save([UserChange(state, True, version, stamp, completed=[season])]) == set()

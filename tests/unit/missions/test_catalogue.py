@@ -2,8 +2,8 @@
 
 import pytest
 
+from services.adapters.catalogue_files import default_catalogue, default_missions
 from services.missions.catalogue import Catalogue, UnknownMission
-from services.missions.default_catalogue import default_catalogue, default_missions
 from services.missions.fields import EVENT_FIELDS
 from tests.support.builders import at, catalogue, mission
 

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
+from services.adapters.catalogue_files import default_catalogue
 from services.missions.decide import Recorded, decide, issue_now
-from services.missions.default_catalogue import default_catalogue
 from services.missions.progress import Outcome
 from services.missions.state import QuestionRecord, UserState
 from tests.support.builders import (

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from services.adapters.catalogue_files import default_catalogue
 from services.missions.audience import AudienceIndex
 from services.missions.compiled import compile_mission
 from services.missions.conditions import NO_VALUES
-from services.missions.default_catalogue import default_catalogue
 from services.missions.issuing import Issued, is_due, issue_due
 from services.missions.periods import change_zone
 from services.missions.profile import facts

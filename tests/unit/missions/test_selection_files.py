@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from services.adapters.catalogue_files import default_catalogue
 from services.adapters.question_files import QuestionFileError, load_questions, read_questions
-from services.missions.default_catalogue import default_catalogue
 
 GOOD = """
 language: python

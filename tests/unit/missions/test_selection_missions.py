@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from services.adapters.catalogue_files import default_catalogue
 from services.missions.catalogue import UnknownMission
-from services.missions.default_catalogue import default_catalogue
 from services.missions.selection import QuestionCatalogue
 from services.missions.state import Status
 from tests.support.builders import NOON, catalogue, mission, objective
@@ -210,9 +210,9 @@ def test_the_default_missions_over_answers_are_all_served() -> None:
     }
     assert {name: progress for name, progress in reached.items() if sum(progress)} == {
         "daily-medium-3": [3],
-        "fix-mistakes-3": [3],
+        "fix-mistakes-5": [5],
         "master-chapter": [5, 5],
-        "master-weak-topics": [9],  # all that there are in the topic
+        "master-weak-topics": [10],
         "python-keywords-10": [6],  # all that there are in the course
         "review-old-10": [10],
     }

@@ -78,8 +78,8 @@ where q.user_id = n.user_id and q.question_id = n.question_id and q.answers = n.
 returning q.user_id, q.question_id
 
 -- name: insert_assignments
-insert into assignment (user_id, mission_id, starts_at, assignment_id, mission_version, expires_at)
-select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::uuid[], $5::int[], $6::timestamptz[])
+insert into assignment (user_id, mission_id, starts_at, assignment_id, mission_version, expires_at, fit)
+select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::uuid[], $5::int[], $6::timestamptz[], $7::json[])
 on conflict do nothing
 
 -- name: complete_assignments

@@ -1,6 +1,9 @@
 -- name: log_xp
+-- XP events with the source mission_reward repeat what a grant gave; the grant's own row is the one that counts.
 insert into xp_log (user_id, earned_at, amount, origin, xp_source, event_source, event_id)
-select * from unnest($1::text[], $2::timestamptz[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[])
+select user_id, earned_at, amount, case xp_source when 'mission_reward' then 'echo' else 'event' end, xp_source, event_source, event_id
+from unnest($1::text[], $2::timestamptz[], $3::int[], $4::text[], $5::text[], $6::text[])
+    as e (user_id, earned_at, amount, xp_source, event_source, event_id)
 
 -- name: record_lessons
 -- The same rows in any order of batches: greatest, least and sum know no order. Where a lesson belongs is what the newest

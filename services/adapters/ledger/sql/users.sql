@@ -1,15 +1,18 @@
 -- name: load_users
 select user_id, state from user_state where user_id = any($1)
 
--- name: claim_assignment
-update assignment set status = 'CLAIMED', claimed_at = $4
-where user_id = $1 and mission_id = $2 and starts_at = $3 and status = 'COMPLETED'
-returning assignment_id
+-- name: claim_assignments
+-- Answers with one row for each that was COMPLETED.
+update assignment a set status = 'CLAIMED', claimed_at = n.claimed_at
+from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[]) as n (user_id, mission_id, starts_at, claimed_at)
+where a.user_id = n.user_id and a.mission_id = n.mission_id and a.starts_at = n.starts_at and a.status = 'COMPLETED'
+returning a.assignment_id::text
 
--- name: insert_grant
--- The XP in it goes into the XP log with it, told by the grant's own reward-granted.
+-- name: insert_grants
+-- The XP in them goes into the XP log with them, told by the grants' own reward-granted.
 with made as (
-    insert into reward_grant (assignment_id, grant_id, user_id, mission_id, granted_at, rewards) values ($1, $2, $3, $4, $5, $6)
+    insert into reward_grant (assignment_id, grant_id, user_id, mission_id, granted_at, rewards)
+    select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::json[])
     returning grant_id, user_id, granted_at, rewards
 )
 insert into xp_log (user_id, earned_at, amount, origin, xp_source, event_source, event_id)
@@ -39,13 +42,13 @@ on conflict do nothing returning user_id
 
 -- name: assignments_of_user
 -- Newest first; the cursor is the last row of the page before.
-select assignment_id::text, mission_id, mission_version, starts_at, expires_at, status, progress, completed_at, claimable_until, claimed_at
+select assignment_id::text, mission_id, mission_version, starts_at, expires_at, status, progress, completed_at, claimable_until, claimed_at, fit
 from assignment
 where user_id = $1 and ($2::timestamptz is null or (starts_at, mission_id) < ($2, $3::text))
 order by starts_at desc, mission_id desc limit $4
 
 -- name: assignment_of_user
-select assignment_id::text, mission_id, mission_version, starts_at, expires_at, status, progress, completed_at, claimable_until, claimed_at
+select assignment_id::text, mission_id, mission_version, starts_at, expires_at, status, progress, completed_at, claimable_until, claimed_at, fit
 from assignment where user_id = $1 and assignment_id = $2
 
 -- name: logged_events
