@@ -1,7 +1,7 @@
 """Makes sure that what was fast was also right."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.adapters.ledger.connection import Pool
 from services.adapters.projection import Projection
@@ -11,9 +11,7 @@ from .events import Stream, user_id
 from .expected import Progress, expected_progress
 from .publish import Filled, Published
 from .sql import queries
-from .world import Side, connected
-
-PROJECTION_TIMEOUT_SECONDS = 10.0
+from .world import PROJECTION_TIMEOUT_SECONDS, Side, connected
 
 _SQL = queries("measure")
 
@@ -22,12 +20,15 @@ class WrongResult(Exception):
     """A side did not do what it was measured for; the message lists what is wrong."""
 
 
+Writes = dict[str, int]
+"""Rows or writes by table."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a side has written, and what was looked at."""
 
-    writes: dict[str, int]
-    """Rows or writes by table."""
+    writes: Writes
     outcomes: dict[str, int]
     """Records by what became of them, as the side accounts for them itself; empty if it does not."""
     users_checked: int
@@ -35,11 +36,17 @@ class Facts:
     """Users of the sample whose Redis state is not the ledger's."""
 
 
-async def check_processor(side: Side, published: Published, filled: Filled, stream: Stream) -> Facts:
+async def count_writes(side: Side) -> Writes:
+    """What is in the ledger now."""
+    async with connected(side.addresses.postgres_dsn) as pool:
+        return dict((await pool.fetchrow(_SQL["writes"])) or {})
+
+
+async def check_processor(side: Side, published: Published, filled: Filled, stream: Stream, before: Writes) -> Facts:
     """Every record accounted for, every event logged once, progress as counted by hand, Redis as the ledger. Raises WrongResult."""
     async with connected(side.addresses.postgres_dsn) as pool:
         outcomes = dict((await pool.fetchrow(_SQL["outcomes"])) or {})
-        facts, wrong = await _check(pool, side, published, filled, stream, outcomes)
+        facts, wrong = await _check(pool, side, published, filled, stream, before)
     counted = outcomes["applied"] + outcomes["unmatched"]
     expected = {"offsets": published.records, "duplicate": published.records - published.events}
     wrong += [f"{what}: {outcomes[what]}, expected {n}" for what, n in expected.items() if outcomes[what] != n]
@@ -48,13 +55,15 @@ async def check_processor(side: Side, published: Published, filled: Filled, stre
     if facts.stale_keys:
         wrong.append(f"Redis differs from the ledger for {facts.stale_keys} of {facts.users_checked} users")
     _raise(side, wrong)
-    return facts
+    return replace(facts, outcomes=outcomes)
 
 
-async def check_per_event_agent(side: Side, published: Published, filled: Filled, stream: Stream) -> Facts:
+async def check_per_event_agent(
+    side: Side, published: Published, filled: Filled, stream: Stream, before: Writes
+) -> Facts:
     """As for the processor, but it keeps no account of records, and its SETs may overtake each other. Raises WrongResult."""
     async with connected(side.addresses.postgres_dsn) as pool:
-        facts, wrong = await _check(pool, side, published, filled, stream, {})
+        facts, wrong = await _check(pool, side, published, filled, stream, before)
     _raise(side, wrong)
     return facts
 
@@ -80,9 +89,10 @@ async def check_same(one: Side, other: Side, users: Iterable[int], stream: Strea
 
 
 async def _check(
-    pool: Pool, side: Side, published: Published, filled: Filled, stream: Stream, outcomes: dict[str, int]
+    pool: Pool, side: Side, published: Published, filled: Filled, stream: Stream, before: Writes
 ) -> tuple[Facts, list[str]]:
-    writes = dict((await pool.fetchrow(_SQL["writes"])) or {})
+    after = dict((await pool.fetchrow(_SQL["writes"])) or {})
+    writes = {what: count - before[what] for what, count in after.items()}
     states = await _ledger_states(pool, filled.of_user)
     logged = {row[0]: row[1] for row in await pool.fetch(_SQL["log_of_users"], [user_id(u) for u in filled.of_user])}
     wrong = []
@@ -97,7 +107,7 @@ async def _check(
             if got != expected:
                 wrong.append(f"{user_id(user)}: progress {got}, expected {expected}")
     stale = await _stale_keys(side, states)
-    return Facts(writes, outcomes, len(filled.of_user), stale), wrong
+    return Facts(writes, {}, len(filled.of_user), stale), wrong
 
 
 async def _stale_keys(side: Side, states: dict[str, UserState]) -> int:

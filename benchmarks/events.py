@@ -1,4 +1,4 @@
-"""A seeded stream of learning events as an app's services would publish them: one day of users who are new to missions."""
+"""A seeded stream of learning events as an app's services would publish them: ten minutes of their first day with missions."""
 
 import random
 from collections.abc import Iterator

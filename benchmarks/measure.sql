@@ -16,15 +16,16 @@ select coalesce(sum(next_offset - first_offset), 0)::bigint as offsets, coalesce
 from input_position
 
 -- name: writes
--- Rows in the log, and how often each of the other tables was written. A version is one write of a user's row, an answer one of a
--- question's; a batch may fold several into one.
+-- A version is one write of a user's row, so the sum counts writes. `rows_written` is Postgres's own count over all tables, with what
+-- was taken back; sessions that have ended have told it all they wrote.
 select (select count(*) from event_log) as event_log, (select count(*) from user_state) as users,
        (select coalesce(sum(version), 0)::bigint from user_state) as user_state,
        (select coalesce(sum(answers), 0)::bigint from user_question) as answers,
        (select count(*) from user_question) as questions,
        (select count(*) from assignment) as assignments,
        (select count(*) from assignment where status = 'COMPLETED') as completed,
-       (select count(*) from outbox) as outbox
+       (select count(*) from outbox) as outbox,
+       (select coalesce(sum(n_tup_ins + n_tup_upd), 0)::bigint from pg_stat_user_tables) as rows_written
 
 -- name: states
 select user_id, state from user_state where user_id = any($1::text[])

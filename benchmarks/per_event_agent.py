@@ -1,6 +1,6 @@
 """The peer: a plain Faust worker with one agent a topic, which does for each event what the processor does for a batch.
 
-It uses the same codec, the same core, the same tables and the same commit setting, in statements for single rows. It trusts Kafka's
+It uses the same codec, the same core, the same tables and the same commit setting. It trusts Kafka's
 committed offsets, which a Faust agent moves past an event even when it failed: that is less than the processor keeps.
 """
 
@@ -10,6 +10,8 @@ import json
 import random
 import sys
 import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -17,30 +19,94 @@ import faust
 import msgspec
 import uvloop
 from redis.asyncio import Redis
+from typing_extensions import override
 
-from mission_events import TOPICS_IN, Event, QuestionAnswered, decode
+from mission_events import TOPICS_IN, Event, decode
 from services.adapters.kafka.producer import partition_for
-from services.adapters.ledger.catalogue import CatalogueStore
-from services.adapters.ledger.connection import Connection, Pool, open_pool
-from services.missions.announcements import Announcement, assigned, completed
+from services.adapters.ledger.batch import BatchTransaction, LoggedEvent
+from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS, Connection, Pool, open_pool
+from services.adapters.ledger.writer import UserChange
+from services.adapters.logs import configure_logs
 from services.missions.catalogue import Catalogue
-from services.missions.decide import Decision, Recorded, decide
 from services.missions.state import QuestionRecord, UserState, decode_state, encode_state
+from services.missions.streaks import StreakSource
+from services.operations.startup import load_catalogue
+from services.processor.decide_users import BatchDecision, Given, decide_users
 
 from .sql import queries
+from .world import OUTPUT_PARTITIONS
 
-OUTPUT_PARTITIONS = 4
 POOL_CONNECTIONS = 8
 """One for each of the six agents, and some to spare."""
 KEEP_SECONDS = 30 * 24 * 3600
 TELL_SECONDS = 0.5
-COMMIT_WITHOUT_WAITING = {"synchronous_commit": "off"}
+SESSION = {**BATCH_PLANNER_SETTINGS, "synchronous_commit": "off"}
+"""As in the processor's transactions."""
 
 _SQL = queries("per_event_agent")
 
 
 class _Conflict(Exception):
     """Another agent changed the user in the same moment."""
+
+
+class PerEventTransaction(BatchTransaction):
+    """The ledger's statements for one event. What most events need is written for single rows, as a plain agent would; what
+    few need (issuing, completing, learning records) goes through the ledger's own statements, with one row."""
+
+    @override
+    async def log_events(self, events: Sequence[LoggedEvent]) -> set[int]:
+        (logged,) = events
+        event = logged.event
+        columns = (event.source, event.id, event.subject, event.type, event.time, logged.recorded_at)
+        place = (self._topic, self._partition, logged.offset)
+        offset = await self._connection.fetchval(_SQL["log_event"], *columns, *place, event.raw_data)
+        return set() if offset is None else {offset}
+
+    @override
+    async def load_users(self, user_ids: Iterable[str]) -> dict[str, UserState]:
+        (user_id,) = user_ids
+        state = await self._connection.fetchval(_SQL["load_user"], user_id)
+        return {} if state is None else {user_id: decode_state(state)}
+
+    @override
+    async def load_questions(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], QuestionRecord]:
+        if not keys:
+            return {}
+        (key,) = keys
+        row = await self._connection.fetchrow(_SQL["load_question"], *key)
+        return {} if row is None else {key: QuestionRecord(*row)}
+
+    @override
+    async def save(self, changes: Sequence[UserChange]) -> set[str]:
+        for change in changes:
+            saved = not change.state_changed or await self._save_user(change)
+            for record, answers_before in change.answered:
+                saved = saved and await self._save_question(record, answers_before)
+            if not saved:
+                return {change.state.user_id}
+        return await super().save([replace(change, state_changed=False, answered=[]) for change in changes])
+
+    async def _save_user(self, change: UserChange) -> bool:
+        state = change.state
+        state.version, state.stamp = change.version_before + 1, random.getrandbits(63)
+        row = (
+            state.user_id,
+            state.version,
+            state.stamp,
+            encode_state(state).decode(),
+            max((period.ends_at for period in state.issued if period.kind == "daily"), default=None),
+            date.fromordinal(state.recent_days[-1]) if state.recent_days else None,
+        )
+        if change.version_before == 0:
+            return bool(await self._connection.fetchval(_SQL["insert_user"], *row))
+        return bool(await self._connection.fetchval(_SQL["update_user"], *row, change.stamp_before))
+
+    async def _save_question(self, record: QuestionRecord, answers_before: int) -> bool:
+        row = msgspec.structs.astuple(record)
+        if answers_before == 0:
+            return bool(await self._connection.fetchval(_SQL["insert_question"], *row))
+        return bool(await self._connection.fetchval(_SQL["update_question"], *row, answers_before))
 
 
 class PerEventAgent:
@@ -52,6 +118,8 @@ class PerEventAgent:
         self._catalogue = catalogue
         self._prefix = prefix
         self.applied = 0
+        self.failure: Exception | None = None
+        """What an agent could not apply. Faust would restart the agent behind that event; the measurement must end."""
         self.first_at = self.last_at = 0.0
 
     async def apply(self, message: Any) -> None:
@@ -60,14 +128,15 @@ class PerEventAgent:
         event = decode(message.value, message.headers or (), record_timestamp=recorded_at)
         if not isinstance(event, Event):
             raise TypeError(f"{message.tp} {message.offset}: the benchmark's events are all good, this one is {event}")
+        logged = LoggedEvent(event, message.offset, recorded_at)
         while True:
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    state = await self._transaction(connection, event, recorded_at, message)
+                    changed = await self._transaction(connection, logged, message.topic, message.partition)
                 break
             except _Conflict:
                 continue
-        if state is not None:
+        for state in changed:
             value = b"%d|%b" % (state.version, encode_state(state))
             await self._redis.set(f"{self._prefix}missions:{{{state.user_id}}}", value, ex=KEEP_SECONDS)
         self.applied += 1
@@ -75,78 +144,22 @@ class PerEventAgent:
         self.first_at = self.first_at or self.last_at
 
     async def _transaction(
-        self, connection: Connection, event: Event, recorded_at: datetime, message: Any
-    ) -> UserState | None:
-        place = (message.topic, message.partition, message.offset)
-        keys = (event.source, event.id, event.subject, event.type, event.time, recorded_at)
-        if not await connection.fetchval(_SQL["log_event"], *keys, *place, event.raw_data):
-            return None
-        stored = await connection.fetchval(_SQL["load_user"], event.subject)
-        state = UserState(event.subject) if stored is None else decode_state(stored)
-        questions: dict[str, QuestionRecord] = {}
-        if isinstance(event.data, QuestionAnswered):
-            row = await connection.fetchrow(_SQL["load_question"], event.subject, event.data.question_id)
-            if row is not None:
-                questions[event.data.question_id] = QuestionRecord(*row)
-        decision = decide(state, [Recorded(event, recorded_at)], questions, self._catalogue)
-        if decision.changed:
-            await self._save_user(connection, state)
-        for record in decision.answered.values():
-            await self._save_question(connection, record, decision.answers_before[record.question_id])
-        await self._save_assignments(connection, decision)
-        return state if decision.changed else None
-
-    async def _save_user(self, connection: Connection, state: UserState) -> None:
-        stamp_before = state.stamp
-        state.version += 1
-        state.stamp = random.getrandbits(63)
-        row = (
-            state.user_id,
-            state.version,
-            state.stamp,
-            encode_state(state).decode(),
-            max((period.ends_at for period in state.issued if period.kind == "daily"), default=None),
-            date.fromordinal(state.recent_days[-1]) if state.recent_days else None,
-        )
-        if state.version == 1:
-            saved = await connection.fetchval(_SQL["insert_user"], *row)
-        else:
-            saved = await connection.fetchval(_SQL["update_user"], *row, stamp_before)
-        if not saved:
+        self, connection: Connection, event: LoggedEvent, topic: str, partition: int
+    ) -> list[UserState]:
+        """What the processor does to a batch, without its position; returns the changed state."""
+        transaction = PerEventTransaction(connection, topic, partition, _partition_of)
+        if not await transaction.log_events([event]):
+            return []
+        decision = BatchDecision()
+        given = Given(self._catalogue, await transaction.write_records([event]), StreakSource.UPSTREAM)
+        await decide_users(transaction, [event], {}, given, decision)
+        if await transaction.save(decision.changes):
             raise _Conflict
-
-    async def _save_question(self, connection: Connection, record: QuestionRecord, answers_before: int) -> None:
-        row = msgspec.structs.astuple(record)
-        if answers_before == 0:
-            saved = await connection.fetchval(_SQL["insert_question"], *row)
-        else:
-            saved = await connection.fetchval(_SQL["update_question"], *row, answers_before)
-        if not saved:
-            raise _Conflict
-
-    async def _save_assignments(self, connection: Connection, decision: Decision) -> None:
-        user = decision.state.user_id
-        if decision.issued:
-            await connection.executemany(
-                _SQL["insert_assignment"],
-                [
-                    (user, a.mission_id, a.starts_at, a.assignment_id, a.mission_version, a.expires_at)
-                    for a in decision.issued
-                ],
-            )
-        for a in decision.completed:
-            progress = json.dumps([objective.progress for objective in a.objectives])
-            row = (user, a.mission_id, a.starts_at, a.completed_at, a.claimable_until, progress)
-            await connection.execute(_SQL["complete_assignment"], *row)
-        messages = [assigned(user, a, self._catalogue) for a in decision.issued]
-        messages += [completed(user, a, self._catalogue) for a in decision.completed]
-        if messages:
-            await connection.executemany(_SQL["insert_outbox"], [_outbox_row(message) for message in messages])
+        return [change.state for change in decision.changes if change.state_changed]
 
 
-def _outbox_row(message: Announcement) -> tuple[object, ...]:
-    key = message.user_id.encode()
-    return (partition_for(key, OUTPUT_PARTITIONS), message.id, message.topic, key, message.payload)
+def _partition_of(key: bytes | None) -> int:
+    return partition_for(key, OUTPUT_PARTITIONS)
 
 
 def _create_app(bootstrap: str, prefix: str, agent: PerEventAgent) -> Any:
@@ -164,7 +177,11 @@ def _create_app(bootstrap: str, prefix: str, agent: PerEventAgent) -> Any:
 
     async def per_event(stream: Any) -> None:
         async for event in stream.events():
-            await agent.apply(event.message)
+            try:
+                await agent.apply(event.message)
+            except Exception as error:
+                agent.failure = error
+                raise
 
     for topic in TOPICS_IN:
         name = prefix + topic.name
@@ -173,12 +190,9 @@ def _create_app(bootstrap: str, prefix: str, agent: PerEventAgent) -> Any:
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    pool = await open_pool(
-        arguments.dsn, size=POOL_CONNECTIONS, application="per-event-agent", planner=COMMIT_WITHOUT_WAITING
-    )
+    pool = await open_pool(arguments.dsn, size=POOL_CONNECTIONS, application="per-event-agent", planner=SESSION)
     redis: Redis = Redis.from_url(arguments.redis)
-    missions, revision = await CatalogueStore(pool).load()
-    agent = PerEventAgent(pool, redis, Catalogue(missions, revision), arguments.prefix)
+    agent = PerEventAgent(pool, redis, (await load_catalogue(pool)).current(), arguments.prefix)
     app = _create_app(arguments.kafka, arguments.prefix, agent)
     starting = asyncio.create_task(app.start())
     try:
@@ -186,6 +200,8 @@ async def _run(arguments: argparse.Namespace) -> None:
             await asyncio.sleep(TELL_SECONDS)
             if starting.done():
                 starting.result()
+            if agent.failure is not None:
+                raise agent.failure
             _tell(agent)
     finally:
         await app.stop()
@@ -205,8 +221,10 @@ def main() -> None:
     for name in ("kafka", "dsn", "redis", "prefix"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--events", type=int, required=True, help="records to wait for")
+    arguments = parser.parse_args()
+    configure_logs("per-event-agent", "WARNING")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(parser.parse_args()))
+        runner.run(_run(arguments))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 insert into event_log (day, source, event_id, user_id, event_type, event_time, recorded_at, topic, partition, "offset", data)
 values (($5::timestamptz at time zone 'UTC')::date, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 on conflict do nothing
-returning true
+returning "offset"
 
 -- name: load_user
 select state from user_state where user_id = $1
@@ -18,29 +18,18 @@ where user_id = $1 and version = $2 - 1 and stamp = $7
 returning true
 
 -- name: load_question
-select user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language
+select user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language, recent_answers
 from user_question where user_id = $1 and question_id = $2
 
 -- name: insert_question
-insert into user_question (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+insert into user_question (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language, recent_answers)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 on conflict do nothing
 returning true
 
 -- name: update_question
 update user_question
 set answers = $3, correct_answers = $4, last_correct = $5, last_answered_at = $6, mistake_since = $7, corrected_at = $8, topic_id = $9,
-    chapter_id = $10, language = $11
-where user_id = $1 and question_id = $2 and answers = $12
+    chapter_id = $10, language = $11, recent_answers = $12
+where user_id = $1 and question_id = $2 and answers = $13
 returning true
-
--- name: insert_assignment
-insert into assignment (user_id, mission_id, starts_at, assignment_id, mission_version, expires_at) values ($1, $2, $3, $4, $5, $6)
-on conflict do nothing
-
--- name: complete_assignment
-update assignment set status = 'COMPLETED', completed_at = $4, claimable_until = $5, progress = $6
-where user_id = $1 and mission_id = $2 and starts_at = $3 and status = 'IN_PROGRESS'
-
--- name: insert_outbox
-insert into outbox (partition, message_id, topic, key, payload) values ($1, $2, $3, $4, $5)

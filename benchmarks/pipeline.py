@@ -14,10 +14,12 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from services.adapters.logs import configure_logs
 from services.cli.console import board, faults_as_lines
 
-from .checks import WrongResult, check_per_event_agent, check_processor, check_same
+from .checks import WrongResult, check_per_event_agent, check_processor, check_same, count_writes
 from .events import Stream
+from .known_users import issue_to
 from .publish import publish
 from .report import Result, Row, show, write
 from .sides import SideFailed, Tuning, run_per_event_agent, run_processor
@@ -35,6 +37,7 @@ def main() -> int:
     """Runs both sides. Exit code 0 whatever the figures are, 1 when a side failed or counted wrong."""
     arguments = _arguments()
     console = Console()
+    configure_logs("benchmark", "WARNING")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: with the servers stopped
     with faults_as_lines(), ExitStack() as stack:
         with board(console) as shown:
@@ -56,16 +59,22 @@ async def _measure(arguments: argparse.Namespace, world: World, console: Console
     every = max(round(arguments.events / arguments.peer_events), 1)
     users = range(0, arguments.users, every)
     sample = frozenset(random.Random(arguments.seed).sample(users, min(SAMPLE_USERS, len(users))))
+    rng = random.Random(arguments.seed)
+    known = [user for user in range(arguments.users) if rng.random() * 100 >= arguments.new_users]
+    for side, part_of_known in ((whole, known), (part, [user for user in known if user % every == 0])):
+        with _bar(console, "missions issued", len(part_of_known)) as told:
+            await issue_to(side, part_of_known, stream.since, told)
+    before, part_before = await count_writes(whole), await count_writes(part)
     with _bar(console, "events published", arguments.events) as told:
         filled = await publish(stream, whole, part, every=every, sample=sample, told=told)
     # The smaller run first: what the larger one leaves to the servers' housekeeping would slow it down.
     with _bar(console, "per-event agent", filled.part.records) as told:
         agent = await run_per_event_agent(world, part, filled.part.records, told)
-    agent_facts = await check_per_event_agent(part, filled.part, filled, stream)
+    agent_facts = await check_per_event_agent(part, filled.part, filled, stream, part_before)
     tuning = Tuning(arguments.batch_size, arguments.lanes)
     with _bar(console, "processor", filled.whole.records) as told:
         processor = await run_processor(world, whole, filled.whole.records, tuning, told)
-    processor_facts = await check_processor(whole, filled.whole, filled, stream)
+    processor_facts = await check_processor(whole, filled.whole, filled, stream, before)
     return Result(
         Row("missions processor (batches)", PROCESSOR_KEEPS, processor, processor_facts, filled.whole.events),
         Row("Faust agent (event by event)", AGENT_KEEPS, agent, agent_facts, filled.part.events),
@@ -103,7 +112,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
     add = parser.add_argument
     add("--events", type=_positive, default=300_000, help="events for the processor (%(default)s)")
-    add("--users", type=_positive, default=50_000, help="users whom they are about, all new (%(default)s)")
+    add("--users", type=_positive, default=50_000, help="users whom they are about (%(default)s)")
+    add(
+        "--new-users",
+        type=float,
+        default=10,
+        metavar="PERCENT",
+        help="of them are first seen in the events (%(default)s)",
+    )
     add("--peer-events", type=_positive, default=12_000, help="about as many of them for the peer (%(default)s)")
     add("--seed", type=int, default=1, help="equal seeds give equal events, but for their times (%(default)s)")
     add("--batch-size", type=_positive, default=4000, help="the processor's MISSIONS_BATCH_SIZE_MAX (%(default)s)")

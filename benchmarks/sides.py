@@ -3,11 +3,15 @@
 import asyncio
 import json
 import sys
+import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from services.stack.paths import PROJECT
+from services.stack.ports import LOOPBACK
 from services.stack.processes import log_tail
 from services.stack.roles import ROLE_PLANS, Role
 
@@ -18,6 +22,18 @@ from .world import Side, World, connected
 POLL_SECONDS = 0.02
 STALL_SECONDS = 60.0
 """Without progress for this long, the run has failed: a start takes a few seconds, a batch well under one."""
+
+LOG_LINE_MAX = 300
+"""A traceback in a JSON line fills a screen; its beginning says what it was."""
+
+COUNTERS = (
+    "mission_batch_records_count",
+    "mission_batch_records_sum",
+    "mission_batch_seconds_sum",
+    "mission_user_conflicts_total",
+    "mission_batch_retries_total",
+    "mission_projection_failures_total",
+)
 
 _SQL = queries("measure")
 
@@ -35,6 +51,8 @@ class Measured:
     records: int
     seconds: float
     load: Load
+    counters: dict[str, float] = field(default_factory=dict)
+    """What the side's own metrics say: how its batches were, and what went wrong on the way."""
 
     @property
     def per_second(self) -> float:
@@ -68,10 +86,23 @@ async def run_processor(world: World, side: Side, records: int, tuning: Tuning, 
                 clock.look(await pool.fetchval(_SQL["positions"]))
                 if role.pid is None or clock.stalled:
                     raise SideFailed(_why("the processor", role.pid is None, log_tail(role.log_path)))
+            counters = await asyncio.to_thread(_counters, role)
         finally:
             # A graceful end finishes what follows the last commit: the projection.
             await asyncio.to_thread(role.stop)
-    return clock.measured()
+    return replace(clock.measured(), counters=counters)
+
+
+def _counters(role: Role) -> dict[str, float]:
+    """Sums over all labels of the series that tell how the run went."""
+    with urllib.request.urlopen(f"http://{LOOPBACK}:{role.inside_port}/metrics") as answer:
+        text = answer.read().decode()
+    found = dict.fromkeys(COUNTERS, 0.0)
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name in found:
+                found[sample.name] += sample.value
+    return found
 
 
 async def run_per_event_agent(world: World, side: Side, records: int, told: Told) -> Measured:
@@ -160,4 +191,4 @@ class _Clock:
 
 def _why(what: str, ended: bool, log: tuple[str, ...]) -> str:
     fault = "has ended before it was through" if ended else f"made no progress for {STALL_SECONDS:.0f} s"
-    return "\n  ".join([f"{what} {fault}; its log ends with", *log])
+    return "\n  ".join([f"{what} {fault}; its log ends with", *(line[:LOG_LINE_MAX] for line in log)])

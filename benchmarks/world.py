@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mission_events import TOPICS_IN, TOPICS_OUT
-from services.adapters.catalogue_files import default_catalogue
+from services.adapters.catalogue_files import default_missions
 from services.adapters.kafka.admin import ensure_topics
 from services.adapters.ledger.catalogue import CatalogueStore
 from services.adapters.ledger.connection import Pool, open_pool
@@ -19,6 +19,12 @@ from services.stack.providers import embedded_servers
 from services.stack.server import Addresses, Progress, Servers
 
 from .sql import queries
+
+OUTPUT_PARTITIONS = 4
+"""As the roles' settings have it."""
+
+PROJECTION_TIMEOUT_SECONDS = 10.0
+"""The benchmark's own calls may wait; those of the processor keep its limits."""
 
 _SQL = queries("measure")
 
@@ -72,7 +78,7 @@ async def create_side(name: str, world: World) -> Side:
     side = Side(name, Addresses(addresses.kafka_bootstrap, dsn, addresses.redis_url))
     await migrate(dsn, datetime.now(UTC).date())
     async with connected(dsn) as pool:
-        await CatalogueStore(pool).publish(default_catalogue())
+        await CatalogueStore(pool).publish(default_missions())
     wanted = [_Wanted(side.prefix + t.name, t.partitions, t.config()) for t in (*TOPICS_IN, *TOPICS_OUT)]
     await ensure_topics(addresses.kafka_bootstrap, wanted)
     return side
