@@ -51,9 +51,14 @@ def _is_inside(value: Any, conditions: Mapping[str, Any], field: Field) -> bool:
 
 def _is_empty(conditions: Mapping[str, Any], field: Field) -> bool:
     least, most = _bounds(conditions, field)
-    if least != most:
-        return least > most
-    return conditions.get("gt") == least or conditions.get("lt") == most
+    if least > most:
+        return True
+    excluded = conditions.get("not_in", [])
+    if least == most:
+        return least in (conditions.get("gt"), conditions.get("lt"), *excluded)
+    if field.kind is not Kind.INTEGER or most - least >= len(excluded):
+        return False
+    return all(value in excluded for value in range(ceil(least), floor(most) + 1))
 
 
 def _bounds(conditions: Mapping[str, Any], field: Field) -> tuple[float, float]:
