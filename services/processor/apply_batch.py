@@ -134,7 +134,6 @@ class ApplyBatch:
         await self._project(await self._persist(part, Decoded(letters=[letter])))
 
     async def _transaction(self, part: Part, decoded: Decoded) -> Applied:
-        cached = await self._load_projection({e.event.subject for e in decoded.events})
         async with self._ledger.transaction(*part.partition) as transaction:
             at = await transaction.lock_position()
             if at is None:
@@ -153,6 +152,7 @@ class ApplyBatch:
             # Once for each event: what is decided again below reads the same answer.
             completions = await transaction.write_records(events)
             given = Given(self._catalogue.current(), completions, self._streak_source)
+            cached = await self._load_projection({e.event.subject for e in events})
             decision, discard = await _decide_and_save(transaction, events, cached, given)
             await transaction.dead_letters(decoded.letters)
             await transaction.publish([message_of_letter(letter) for letter in decoded.letters])
@@ -205,22 +205,35 @@ class _Conflict(Exception):
 async def _decide_and_save(
     transaction: BatchTransaction, events: Sequence[LoggedEvent], cached: Mapping[str, UserState], given: Given
 ) -> tuple[BatchDecision, list[tuple[str, int]]]:
-    """Decides on cached states; users whose rows were not as read are locked, loaded and decided again."""
+    """Decides on cached states, and writes. Users whose rows are not what was read are locked, loaded and decided again: also
+    those whom the cached state left unchanged, since on the true one they might have changed."""
     versions = {user_id: state.version for user_id, state in cached.items()}
     decision = BatchDecision()
     discard: list[tuple[str, int]] = []
-    again: set[str] | None = None
-    while True:
-        await decide_users(transaction, events, cached, given, decision, again)
-        try:
-            async with transaction.savepoint():
-                if conflicts := await transaction.save(decision.changes):
-                    raise _Conflict(conflicts)  # takes the partly written changes back
-            return decision, discard
-        except _Conflict as conflict:
-            metrics.CONFLICTS.inc(len(conflict.users))
-            discard += [(user, versions[user]) for user in conflict.users if user in versions]
-            again = conflict.users
+    await decide_users(transaction, events, cached, given, decision)
+    conflicts = await transaction.moved([state for state in decision.unchanged if state.user_id in cached])
+    while conflicts or (conflicts := await _save(transaction, decision)):
+        metrics.CONFLICTS.inc(len(conflicts))
+        # All who are to be written, in one order: to lock the conflicting ones alone could cross another lane's order.
+        locked = await transaction.lock_users(
+            conflicts | {c.state.user_id for c in decision.changes}, datetime.now(UTC)
+        )
+        again = conflicts | decision.overtaken(locked)
+        discard += [(user_id, versions[user_id]) for user_id in again if user_id in versions]
+        await decide_users(transaction, events, locked, given, decision, again)
+        conflicts = set()
+    return decision, discard
+
+
+async def _save(transaction: BatchTransaction, decision: BatchDecision) -> set[str]:
+    """Writes the changes, or nothing: then it returns the users whose rows were not as read."""
+    try:
+        async with transaction.savepoint():
+            if conflicts := await transaction.save(decision.changes):
+                raise _Conflict(conflicts)  # takes the partly written changes back
+    except _Conflict as conflict:
+        return conflict.users
+    return set()
 
 
 async def _wait(part: Part, error: Exception, seconds: float) -> float:

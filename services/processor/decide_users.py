@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from mission_events import QuestionAnswered
 from services.adapters.ledger.batch import BatchTransaction, LoggedEvent
@@ -50,6 +49,21 @@ class BatchDecision:
         return [user.change for user in self.users.values() if user.change is not None]
 
     @property
+    def unchanged(self) -> list[UserState]:
+        """States that the events left as they were."""
+        return [u.decision.state for u in self.users.values() if not u.decision.changed]
+
+    def overtaken(self, locked: Mapping[str, UserState]) -> set[str]:
+        """Users to be written whose locked row is not the one that was decided on."""
+        found = set()
+        for change in self.changes:
+            state = locked.get(change.state.user_id)
+            now = (state.version, state.stamp) if state is not None else (0, 0)
+            if now != (change.version_before, change.stamp_before):
+                found.add(change.state.user_id)
+        return found
+
+    @property
     def outcomes(self) -> Counter[Outcome]:
         """How many events were applied, unmatched or late."""
         return Counter(outcome for user in self.users.values() for outcome in user.decision.outcomes)
@@ -71,12 +85,14 @@ class BatchDecision:
 async def decide_users(
     transaction: BatchTransaction,
     events: Sequence[LoggedEvent],
-    cached: Mapping[str, UserState],
+    known: Mapping[str, UserState],
     given: Given,
     into: BatchDecision,
     only: set[str] | None = None,
 ) -> None:
-    """Decides all events, user by user, into `into`. With `only`, these users alone, on locked rows of the ledger.
+    """Decides all events, user by user, into `into`, on `known` states and on the ledger's where they lack.
+
+    With `only`, these users alone, on `known` rows of the ledger that the transaction has locked.
 
     Raises `DecisionFailed` when the core can't decide on some event, and `UnknownMission` when its catalogue is too old to.
     """
@@ -86,11 +102,11 @@ async def decide_users(
         if only is None or user_id in only:
             by_user.setdefault(user_id, []).append(event)
     if only is None:
-        missing = [user for user in by_user if user not in cached]
-        loaded = await transaction.load_users(missing) if missing else {}
-        states = {**cached, **loaded}
+        missing = [user for user in by_user if user not in known]
+        loaded: Mapping[str, UserState] = await transaction.load_users(missing) if missing else {}
+        states = {**known, **loaded}
     else:
-        states = loaded = await transaction.lock_users(only, datetime.now(UTC))
+        states = loaded = known
     questions = await _load_questions(transaction, by_user.values())
     for user_id, user_events in by_user.items():
         state = states.get(user_id) or UserState(user_id)

@@ -63,6 +63,13 @@ class UserWriter:
                         assignment.status = Status.EXPIRED
         return states
 
+    async def moved(self, states: Sequence[UserState]) -> set[str]:
+        """Those of these users, by id, whose row is no longer the state that was read."""
+        if not states:
+            return set()
+        columns = [s.user_id for s in states], [s.version for s in states], [s.stamp for s in states]
+        return {row[0] for row in await self._connection.fetch(_SQL["moved_users"], *columns)}
+
     async def load_questions(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], QuestionRecord]:
         """What is known of these (user, question) pairs."""
         if not keys:

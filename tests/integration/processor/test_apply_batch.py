@@ -13,6 +13,8 @@ from mission_events import LearningData, SessionStarted, encode_event
 from services.adapters.kafka.records import Batch, Fenced, PartitionId
 from services.adapters.ledger.batch import BatchLedger
 from services.adapters.ledger.connection import Pool
+from services.adapters.ledger.users import Users
+from services.adapters.ledger.writer import UserChange
 from services.adapters.projection import Projection
 from services.missions.state import Status, UserState, decode_state
 from services.operations.catalogue import CatalogueWatcher
@@ -218,6 +220,56 @@ async def test_the_projection_may_hold_a_history_that_the_ledger_lost(
 
     reached = await progress(pool, "ann")
     assert (reached["daily-xp-20"], reached["daily-lesson-1"]) == (11, 1)
+    assert (await projection.load(["ann"]))["ann"] == await state_of(pool, "ann")
+
+
+async def test_a_lost_completion_is_made_again_although_the_projection_shows_it(
+    apply: ApplyBatch, pool: Pool, projection: Projection
+) -> None:
+    await apply(batch(XP, 0, event("ann", xp(1))))
+    before = await pool.fetchrow("select * from user_state where user_id = 'ann'")
+    assert before is not None
+    lost = event("ann", xp(20), "lost")
+    await apply(batch(XP, 1, lost))
+    # Postgres crashed and took the last commit back; on Redis' state the event changes nothing any more.
+    await pool.execute(
+        "update user_state set version = $1, stamp = $2, state = $3 where user_id = 'ann'",
+        before["version"], before["stamp"], before["state"],
+    )  # fmt: skip
+    await pool.execute("update input_position set next_offset = 1, applied = 1 where topic = $1", XP)
+    await pool.execute("delete from event_log where event_id = 'lost'")
+    await pool.execute("update assignment set status = 'IN_PROGRESS', progress = null, completed_at = null")
+    await pool.execute("delete from outbox where topic = 'missions.mission-completed'")
+
+    await apply(batch(XP, 1, lost))
+
+    assert (await progress(pool, "ann"))["daily-xp-20"] == 20
+    assert await pool.fetchval("select count(*) from assignment where status = 'COMPLETED'") == 1
+    assert await pool.fetchval("select count(*) from outbox where topic = 'missions.mission-completed'") == 1
+    assert (await projection.load(["ann"]))["ann"] == await state_of(pool, "ann")
+
+
+async def test_a_stale_projection_does_not_hide_a_mission_that_was_issued_meanwhile(
+    apply: ApplyBatch, pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher
+) -> None:
+    await apply(batch(XP, 0, event("ann", xp(1))))
+    stale = (await projection.load(["ann"]))["ann"]
+    state = await state_of(pool, "ann")
+    extra = state.assignments[1]
+    assert extra.mission_id == "daily-xp-20"
+    version, stamp = state.version, state.stamp
+    state.assignments = [a for a in state.assignments if a.mission_id != "daily-xp-20"]
+    async with Users(pool, partition_of).transaction() as writer:
+        assert await writer.save([UserChange(state, True, version, stamp)]) == set()
+    await projection.store([state])  # the projection lacks the mission ...
+    version, stamp = state.version, state.stamp
+    state.assignments = stale.assignments
+    async with Users(pool, partition_of).transaction() as writer:
+        assert await writer.save([UserChange(state, True, version, stamp)]) == set()  # ... and the ledger has it again
+
+    await apply(batch(XP, 1, event("ann", xp(4))))
+
+    assert (await progress(pool, "ann"))["daily-xp-20"] == 5
     assert (await projection.load(["ann"]))["ann"] == await state_of(pool, "ann")
 
 

@@ -34,6 +34,12 @@ select user_id, state from user_state where user_id = any($1)
 -- The order keeps two lanes that meet in the same users from waiting for each other.
 select user_id, state from user_state where user_id = any($1) order by user_id for update
 
+-- name: moved_users
+-- Users whose row is not the one that was read: changed meanwhile, or lost.
+select w.user_id from unnest($1::text[], $2::bigint[], $3::bigint[]) as w (user_id, version, stamp)
+left join user_state u using (user_id)
+where u.version is distinct from w.version or u.stamp is distinct from w.stamp
+
 -- name: ended_assignments
 -- What the sweep has ended behind the back of the state.
 select user_id, assignment_id::text from assignment where user_id = any($1) and status = 'EXPIRED' and expired_at > $2
