@@ -12,10 +12,10 @@ from services.adapters import metrics
 from services.adapters.kafka.records import Batch, Fenced, PartitionId, Record
 from services.adapters.ledger.batch import BatchLedger, BatchTransaction, LoggedEvent, Tally, lacks_event_log_day
 from services.adapters.ledger.connection import is_data_error, is_passing
-from services.adapters.projection import Projection, ProjectionUnavailable
+from services.adapters.projection import EncodedState, Projection, ProjectionUnavailable
 from services.missions.catalogue import UnknownMission
 from services.missions.progress import Outcome
-from services.missions.state import UserState
+from services.missions.state import UserState, encode_state
 from services.missions.streaks import StreakSource
 from services.operations.catalogue import LiveCatalogue
 
@@ -51,7 +51,7 @@ class Part:
 class Applied:
     """What a committed transaction leaves to do: states for the projection, and versions that were no truth of the ledger."""
 
-    store: list[UserState]
+    store: list[EncodedState]
     discard: list[tuple[str, int]]
 
 
@@ -167,7 +167,7 @@ class ApplyBatch:
     async def _refresh(self, transaction: BatchTransaction, decoded: Decoded) -> Applied:
         """The part was applied before, by an earlier delivery or a commit whose answer was lost: only the projection may lack it."""
         states = await transaction.load_users({e.event.subject for e in decoded.events})
-        return Applied(list(states.values()), [])
+        return Applied([(s.user_id, s.version, encode_state(s)) for s in states.values()], [])
 
     async def _load_projection(self, users: set[str]) -> dict[str, UserState]:
         try:
@@ -179,7 +179,7 @@ class ApplyBatch:
     async def _project(self, applied: Applied) -> None:
         try:
             await self._projection.discard(applied.discard)
-            await self._projection.store(applied.store)
+            await self._projection.store_encoded(applied.store)
         except ProjectionUnavailable:
             metrics.PROJECTION_FAILURES.labels("processor").inc()
 
@@ -196,10 +196,8 @@ class UnfitData(Exception):
     """The ledger can't hold some value of this part."""
 
 
-class _Conflict(Exception):
-    def __init__(self, users: set[str]) -> None:
-        super().__init__(f"{len(users)} users were changed by another writer")
-        self.users = users
+class _Contended(Exception):
+    """Another lane holds a user that must be decided again."""
 
 
 async def _decide_and_save(
@@ -209,31 +207,39 @@ async def _decide_and_save(
     those whom the cached state left unchanged, since on the true one they might have changed."""
     versions = {user_id: state.version for user_id, state in cached.items()}
     decision = BatchDecision()
-    discard: list[tuple[str, int]] = []
-    await decide_users(transaction, events, cached, given, decision)
-    conflicts = await transaction.moved([state for state in decision.unchanged if state.user_id in cached])
-    while conflicts or (conflicts := await _save(transaction, decision)):
-        metrics.CONFLICTS.inc(len(conflicts))
-        # All who are to be written, in one order: to lock the conflicting ones alone could cross another lane's order.
-        locked = await transaction.lock_users(
-            conflicts | {c.state.user_id for c in decision.changes}, datetime.now(UTC)
-        )
-        again = conflicts | decision.overtaken(locked)
-        discard += [(user_id, versions[user_id]) for user_id in again if user_id in versions]
-        await decide_users(transaction, events, locked, given, decision, again)
-        conflicts = set()
-    return decision, discard
-
-
-async def _save(transaction: BatchTransaction, decision: BatchDecision) -> set[str]:
-    """Writes the changes, or nothing: then it returns the users whose rows were not as read."""
+    discard: set[str] = set()
     try:
         async with transaction.savepoint():
-            if conflicts := await transaction.save(decision.changes):
-                raise _Conflict(conflicts)  # takes the partly written changes back
-    except _Conflict as conflict:
-        return conflict.users
-    return set()
+            await decide_users(transaction, events, cached, given, decision)
+            left = await transaction.moved([state for state in decision.unchanged if state.user_id in versions])
+            left |= await transaction.save([c for c in decision.changes if c.state.user_id not in left])
+            while left:
+                discard |= left
+                locked = await transaction.lock_users_at_once(left, datetime.now(UTC))
+                if locked is None:
+                    raise _Contended
+                await decide_users(transaction, events, locked, given, decision, left)
+                left = await transaction.save([c for c in decision.changes if c.state.user_id in left])
+    except _Contended:
+        users = {e.event.subject for e in events}
+        discard |= users
+        decision = await _decide_on_locked(transaction, events, users, given)
+    metrics.CONFLICTS.inc(len(discard))
+    return decision, [(user_id, versions[user_id]) for user_id in discard if user_id in versions]
+
+
+async def _decide_on_locked(
+    transaction: BatchTransaction, events: Sequence[LoggedEvent], users: set[str], given: Given
+) -> BatchDecision:
+    """Locks all users in one order, waits for whoever holds them, and decides: what another lane was first with is seen."""
+    decision = BatchDecision()
+    left = users
+    while left:
+        locked = await transaction.lock_users(left, datetime.now(UTC))
+        await decide_users(transaction, events, locked, given, decision, left)
+        # Left out are users whom another lane has created since: now there is a row to lock.
+        left = await transaction.save([c for c in decision.changes if c.state.user_id in left])
+    return decision
 
 
 async def _wait(part: Part, error: Exception, seconds: float) -> float:

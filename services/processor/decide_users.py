@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from mission_events import QuestionAnswered
 from services.adapters.ledger.batch import BatchTransaction, LoggedEvent
 from services.adapters.ledger.writer import UserChange
+from services.adapters.projection import EncodedState
 from services.missions.announcements import assigned, completed
 from services.missions.catalogue import Catalogue, UnknownMission
 from services.missions.decide import Decision, decide
 from services.missions.profile import Completed
 from services.missions.progress import Outcome
-from services.missions.state import QuestionRecord, UserState
+from services.missions.state import QuestionRecord, UserState, encode_state
 from services.missions.streaks import StreakSource, streak_updated
 
 
@@ -53,25 +54,21 @@ class BatchDecision:
         """States that the events left as they were."""
         return [u.decision.state for u in self.users.values() if not u.decision.changed]
 
-    def overtaken(self, locked: Mapping[str, UserState]) -> set[str]:
-        """Users to be written whose locked row is not the one that was decided on."""
-        found = set()
-        for change in self.changes:
-            state = locked.get(change.state.user_id)
-            now = (state.version, state.stamp) if state is not None else (0, 0)
-            if now != (change.version_before, change.stamp_before):
-                found.add(change.state.user_id)
-        return found
-
     @property
     def outcomes(self) -> Counter[Outcome]:
         """How many events were applied, unmatched or late."""
         return Counter(outcome for user in self.users.values() for outcome in user.decision.outcomes)
 
     @property
-    def for_projection(self) -> list[UserState]:
+    def for_projection(self) -> list[EncodedState]:
         """States that the projection lacks: changed ones, and those that had to be read from the ledger."""
-        return [user.decision.state for user in self.users.values() if user.show and user.decision.state.version > 0]
+        found = []
+        for user in self.users.values():
+            state, change = user.decision.state, user.change
+            if user.show and state.version > 0:
+                json = change.encoded if change is not None and change.state_changed else encode_state(state)
+                found.append((state.user_id, state.version, json))
+        return found
 
     def count_by_type(self, catalogue: Catalogue, what: str) -> Counter[str]:
         """Assignments `issued` or `completed`, by mission type."""
@@ -104,7 +101,7 @@ async def decide_users(
     if only is None:
         missing = [user for user in by_user if user not in known]
         loaded: Mapping[str, UserState] = await transaction.load_users(missing) if missing else {}
-        states = {**known, **loaded}
+        states: Mapping[str, UserState] = {**known, **loaded}
     else:
         states = loaded = known
     questions = await _load_questions(transaction, by_user.values())

@@ -127,12 +127,6 @@ class BatchTransaction(UserWriter):
         )
         return moved is not None
 
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
-        """What happens inside is taken back when it raises; the transaction goes on."""
-        async with self._connection.transaction():
-            yield
-
 
 class BatchLedger:
     """What the processor asks of the ledger."""

@@ -1,10 +1,12 @@
 """Reads and writes users in one transaction: their states, question rows, assignments and the messages that tell of them."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+import asyncpg
 import msgspec
 from msgspec.structs import asdict
 
@@ -35,6 +37,16 @@ class UserChange:
     answered: list[tuple[QuestionRecord, int]] = field(default_factory=list)
     """Question rows with the number of answers that they had when they were read (0 = no row)."""
     announcements: list[Announcement] = field(default_factory=list)
+    encoded: bytes = b""
+    """The state as it was saved, so that the projection need not encode it again."""
+
+
+class _Unfit(Exception):
+    """Rows of these users, other than the state's own, are not as they had been read."""
+
+    def __init__(self, users: set[str]) -> None:
+        super().__init__(f"rows of {len(users)} users were changed by another writer")
+        self.users = users
 
 
 class UserWriter:
@@ -63,6 +75,17 @@ class UserWriter:
                         assignment.status = Status.EXPIRED
         return states
 
+    async def lock_users_at_once(self, user_ids: Iterable[str], now: datetime) -> dict[str, UserState] | None:
+        """As `lock_users`, without waiting; None when another transaction holds one of the rows. For a transaction that holds
+        locks already: to wait for more could cross the order in which another one takes them."""
+        try:
+            async with self.savepoint():
+                wanted = sorted(user_ids)
+                await self._connection.fetch(_SQL["lock_users_at_once"], wanted)
+                return await self.lock_users(wanted, now)
+        except asyncpg.LockNotAvailableError:
+            return None
+
     async def moved(self, states: Sequence[UserState]) -> set[str]:
         """Those of these users, by id, whose row is no longer the state that was read."""
         if not states:
@@ -80,35 +103,56 @@ class UserWriter:
         return {(row[0], row[1]): QuestionRecord(*row) for row in rows}
 
     async def save(self, changes: Sequence[UserChange]) -> set[str]:
-        """Writes the changes, in the order of user ids. Returns the users whose rows were not as they had been read:
-        then the caller must take everything back to before this call and decide those users again."""
+        """Writes the changes, in the order of user ids. Returns the users that are left out, since their rows are not as they
+        had been read: nothing of theirs is written, all of the others' is. Decide them again on locked rows, or take all back."""
         ordered = sorted(changes, key=lambda change: change.state.user_id)
-        conflicts = await self._save_users([c for c in ordered if c.state_changed])
-        conflicts |= await self._save_questions([pair for c in ordered for pair in c.answered])
-        if not conflicts:
-            conflicts |= await self._save_assignments(ordered)
-        if not conflicts:
-            await self.publish([message_of(a) for c in ordered for a in c.announcements])
-        return conflicts
+        left_out: set[str] = set()
+        while ordered:
+            try:
+                async with self.savepoint():
+                    return left_out | await self._save(ordered)
+            except (
+                _Unfit
+            ) as unfit:  # rows behind the state's own were changed: take back what was written of these users
+                left_out |= unfit.users
+                ordered = [change for change in ordered if change.state.user_id not in unfit.users]
+        return left_out
+
+    async def _save(self, changes: Sequence[UserChange]) -> set[str]:
+        left_out = await self._save_users([c for c in changes if c.state_changed])
+        if left_out:
+            changes = [c for c in changes if c.state.user_id not in left_out]
+        unfit = await self._save_questions([pair for c in changes for pair in c.answered])
+        unfit |= await self._save_assignments(changes)
+        if unfit:
+            raise _Unfit(unfit)
+        await self.publish([message_of(a) for c in changes for a in c.announcements])
+        return left_out
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What happens inside is taken back when it raises; the transaction goes on."""
+        async with self._connection.transaction():
+            yield
 
     async def _save_users(self, changes: Sequence[UserChange]) -> set[str]:
         for change in changes:
             change.state.version = change.version_before + 1
             change.state.stamp = random.getrandbits(63)
+            change.encoded = encode_state(change.state)
         conflicts: set[str] = set()
-        new = [c.state for c in changes if c.version_before == 0]
+        new = [c for c in changes if c.version_before == 0]
         if new:
             rows = await self._connection.fetch(_SQL["insert_users"], *_user_columns(new))
             if len(rows) < len(new):
-                conflicts |= {s.user_id for s in new} - {row[0] for row in rows}
+                conflicts |= {c.state.user_id for c in new} - {row[0] for row in rows}
         known = [c for c in changes if c.version_before > 0]
         if known:
-            states = [c.state for c in known]
             rows = await self._connection.fetch(
-                _SQL["update_users"], *_user_columns(states), [c.stamp_before for c in known]
+                _SQL["update_users"], *_user_columns(known), [c.stamp_before for c in known]
             )
             if len(rows) < len(known):
-                conflicts |= {s.user_id for s in states} - {row[0] for row in rows}
+                conflicts |= {c.state.user_id for c in known} - {row[0] for row in rows}
         return conflicts
 
     async def _save_questions(self, answered: Sequence[tuple[QuestionRecord, int]]) -> set[str]:
@@ -157,13 +201,14 @@ class UserWriter:
         await insert_outbox(self._connection, messages, self._partition_of)
 
 
-def _user_columns(states: Sequence[UserState]) -> tuple[list[object], ...]:
+def _user_columns(changes: Sequence[UserChange]) -> tuple[list[object], ...]:
     """Columns of `user_state` for `insert_users` and `update_users`."""
+    states = [change.state for change in changes]
     return (
         [s.user_id for s in states],
         [s.version for s in states],
         [s.stamp for s in states],
-        [encode_state(s).decode() for s in states],
+        [change.encoded.decode() for change in changes],
         [max((p.ends_at for p in s.issued if p.kind == "daily"), default=None) for s in states],
         [date.fromordinal(s.recent_days[-1]) if s.recent_days else None for s in states],
     )

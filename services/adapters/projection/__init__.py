@@ -1,5 +1,5 @@
 """The projection: Redis, derived from the ledger and rebuildable at any time. The only package that imports redis."""
 
-from .store import Projection, ProjectionUnavailable
+from .store import EncodedState, Projection, ProjectionUnavailable
 
-__all__ = ["Projection", "ProjectionUnavailable"]
+__all__ = ["EncodedState", "Projection", "ProjectionUnavailable"]

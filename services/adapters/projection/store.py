@@ -32,6 +32,10 @@ MISSED_MAX = 100_000
 _FAILURES = (RedisError, OSError, TimeoutError)
 
 
+EncodedState = tuple[str, int, bytes]
+"""(user, version, JSON as `encode_state` writes it)."""
+
+
 class ProjectionUnavailable(Exception):
     """Redis can't answer; read from the ledger instead."""
 
@@ -76,14 +80,18 @@ class Projection:
 
     async def store(self, states: Iterable[UserState]) -> None:
         """Writes states that the ledger has committed; a version that is not above the stored one is passed over."""
-        listed = list(states)
-        for start in range(0, len(listed), KEYS_PER_CALL):
-            chunk = listed[start : start + KEYS_PER_CALL]
-            keys = [self._key(state.user_id) for state in chunk]
+        await self.store_encoded([(state.user_id, state.version, encode_state(state)) for state in states])
+
+    async def store_encoded(self, states: Sequence[EncodedState]) -> None:
+        """As `store`, for states that are JSON already."""
+        for start in range(0, len(states), KEYS_PER_CALL):
+            chunk = states[start : start + KEYS_PER_CALL]
+            keys = [self._key(user_id) for user_id, _, _ in chunk]
+            values = [b"%d|%b" % (version, json) for _, version, json in chunk]
             try:
-                await self._call(self._store_forward(keys=keys, args=[KEEP_SECONDS, *map(_encode, chunk)]))
+                await self._call(self._store_forward(keys=keys, args=[KEEP_SECONDS, *values]))
             except ProjectionUnavailable:
-                self.note_missed([state.user_id for state in listed[start:]])
+                self.note_missed([user_id for user_id, _, _ in states[start:]])
                 raise
 
     def missed(self, limit: int) -> list[str]:
@@ -126,10 +134,6 @@ class Projection:
 
     def _key(self, user_id: str) -> str:
         return f"{self._prefix}missions:{{{user_id}}}"
-
-
-def _encode(state: UserState) -> bytes:
-    return b"%d|%b" % (state.version, encode_state(state))
 
 
 def _decode(value: bytes) -> UserState | None:

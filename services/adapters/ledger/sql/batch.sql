@@ -34,6 +34,9 @@ select user_id, state from user_state where user_id = any($1)
 -- The order keeps two lanes that meet in the same users from waiting for each other.
 select user_id, state from user_state where user_id = any($1) order by user_id for update
 
+-- name: lock_users_at_once
+select user_id from user_state where user_id = any($1) order by user_id for update nowait
+
 -- name: moved_users
 -- Users whose row is not the one that was read: changed meanwhile, or lost.
 select w.user_id from unnest($1::text[], $2::bigint[], $3::bigint[]) as w (user_id, version, stamp)
