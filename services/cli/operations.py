@@ -42,9 +42,7 @@ def issue(now: Now = None) -> None:
             projection = Projection.connect(settings.redis_url.get_secret_value(), settings.topic_prefix)
             try:
                 chooser = partition_chooser(settings)
-                issuer = Issuer(
-                    Users(pool, chooser), projection, await load_catalogue(pool), settings.streak_source
-                )
+                issuer = Issuer(Users(pool, chooser), projection, await load_catalogue(pool), settings.streak_source)
                 with _counter("users looked at") as told:
                     return await issue_all(SweepLedger(pool, chooser), issuer, at, progress=told)
             finally:

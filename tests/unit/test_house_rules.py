@@ -25,7 +25,9 @@ def test_a_file_says_what_it_is_for_and_stays_small(path: Path) -> None:
         assert ast.get_docstring(tree), "the first line says what the file is for"
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            nested = [n for n in ast.walk(node) if n is not node and isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+            nested = [
+                n for n in ast.walk(node) if n is not node and isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+            ]
             lines = _lines(node) - sum(_lines(n) for n in nested)
             assert lines <= FUNCTION_LINES_MAX, f"{node.name} has {lines} lines: split it"
 
