@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,11 @@ from .records import PartitionId
 REQUEST_TIMEOUT_MS: Final = 15_000
 REPLICAS_MAX: Final = 3
 """Copies of each partition where there are that many brokers."""
+
+
+KNOWN_PAUSE_S: Final = 0.1
+KNOWN_TRIES: Final = 100
+"""Ten seconds: metadata spreads in milliseconds, on a busy broker in a second or two."""
 
 
 class TopicSpec(Protocol):
@@ -70,8 +76,10 @@ async def ensure_topics(
             )
             _raise_refused(response.topic_errors)
     if missing:
+        names = [topic.name for topic in missing]
+        await _until_known(bootstrap, names, security)
         # A broker answers "created" before it leads the partitions. Asking for their ends waits until it does.
-        await end_offsets(bootstrap, [topic.name for topic in missing], security=security)
+        await end_offsets(bootstrap, names, security=security)
     existing = [topic for topic in topics if topic.name in found]
     return TopicsReport(
         created=tuple(topic.name for topic in missing),
@@ -82,6 +90,21 @@ async def ensure_topics(
             if topic.partitions != found[topic.name]
         ),
     )
+
+
+async def _until_known(bootstrap: str, names: Sequence[str], security: Mapping[str, object] | None) -> None:
+    """Waits until the brokers name the topics in their metadata, which is a moment after they were created.
+
+    Raises TopicsMissing when they do not.
+    """
+    async with _admin(bootstrap, security) as admin:
+        unknown = set(names)
+        for _ in range(KNOWN_TRIES):
+            unknown -= set(await _partition_counts(admin))
+            if not unknown:
+                return
+            await asyncio.sleep(KNOWN_PAUSE_S)
+    raise TopicsMissing(sorted(unknown), bootstrap)
 
 
 async def missing_topics(
