@@ -1,0 +1,127 @@
+"""What an operator types: each command against the running system, as a process of its own."""
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from services.adapters.tokens import TokenSettings, TokenVerifier
+from tests.support.events import xp
+from tests.support.system import Running
+
+PROJECT = Path(__file__).resolve().parents[2]
+TOPIC = "learning.xp-earned"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def missions(system: Running, *arguments: str, **variables: str) -> Done:
+    """Runs `missions …` with the stack's environment."""
+    lines = system.stack.env_file.read_text("utf-8").splitlines()
+    stack = dict(line.split("=", 1) for line in lines)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.cli.main", *arguments,
+        cwd=PROJECT, env={**os.environ, **stack, "COLUMNS": "200", **variables},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    return Done(process.returncode or 0, out.decode(), err.decode())
+
+
+async def test_a_dead_letter_is_listed_shown_and_replayed(system: Running) -> None:
+    bad = b'{"this is": "no event", "by": "test_operator"}'
+    at = await system.publisher.publish(TOPIC, b"somebody", bad)
+    await system.drained([TOPIC])
+    place = (TOPIC, str(at.partition), str(at.offset))
+
+    listed = await missions(system, "dead-letters", "list", "--topic", TOPIC)
+    shown = await missions(system, "dead-letters", "show", *place)
+    raw = await missions(system, "dead-letters", "show", *place, "--raw")
+    replayed = await missions(system, "dead-letters", "replay", *place)
+
+    assert (listed.code, shown.code, raw.code, replayed.code) == (0, 0, 0, 0), shown.err + replayed.err
+    assert "missing_field" in listed.out
+    assert "missing_field" in shown.out
+    assert raw.out == bad.decode()
+    await system.drained([TOPIC])
+    letters = await system.fetch("select replayed_at from dead_letter where value = $1 order by created_at", bad)
+    assert len(letters) == 2, "it is as bad as it was, and kept again"
+    assert letters[0]["replayed_at"] is not None
+
+
+async def test_a_letter_that_does_not_exist_is_said_in_one_line_with_the_fix(system: Running) -> None:
+    done = await missions(system, "dead-letters", "show", TOPIC, "0", "999999999")
+    assert done.code == 1
+    assert "there is no dead letter at" in done.err
+    assert "missions dead-letters list" in done.err
+
+
+async def test_replaying_what_was_mended_counts_once(system: Running) -> None:
+    learner = system.learner("replayed")
+    await learner.opens_app()
+    good = learner.record(xp(6))
+    at = await system.publisher.publish(*good)
+    await learner.until_progress(daily_xp_20=6)
+    await system.fetch(
+        'insert into dead_letter (topic, partition, "offset", reason, detail, recorded_at, key, value, headers) '
+        "values ($1, $2, $3, 'unprocessable', 'a test', now(), $4, $5, '[]')",
+        TOPIC, 9000 + at.partition, at.offset, good[1], good[2],
+    )  # fmt: skip
+
+    done = await missions(system, "dead-letters", "replay", TOPIC, str(9000 + at.partition), str(at.offset))
+    await system.drained([TOPIC])
+
+    assert done.code == 0, done.err
+    assert (await learner.missions())["daily-xp-20"]["progress"] == 6
+
+
+async def test_issue_expire_and_rebuild_are_harmless_to_repeat(system: Running) -> None:
+    learner = system.learner("repeated")
+    before = await learner.opens_app()
+    for command in (("issue",), ("expire",), ("projection", "rebuild")):
+        for _ in range(2):
+            done = await missions(system, *command)
+            assert done.code == 0, done.err
+    assert await learner.missions() == before
+
+
+async def test_a_time_that_is_none_is_refused_with_the_fix(system: Running) -> None:
+    done = await missions(system, "issue", "--now", "tomorrow")
+    assert done.code == 1
+    assert "2026-11-22T08:00:00Z" in done.err
+
+
+async def test_a_token_is_minted_in_development_only(system: Running) -> None:
+    minted = await missions(system, "token", "--user", "someone")
+    caller = TokenVerifier.from_settings(TokenSettings(_env_file=system.stack.env_file)).verify(minted.out.strip())
+    assert (caller.subject, str(caller.kind)) == ("someone", "user")
+
+    refused = await missions(system, "token", "--user", "someone", MISSIONS_ENVIRONMENT="production")
+    assert refused.code == 1
+    assert "development" in refused.err
+
+
+async def test_topics_and_migrations_are_there_already(system: Running) -> None:
+    topics, schema = await missions(system, "topics", "apply"), await missions(system, "migrate")
+    assert "0 topics created" in topics.out
+    assert "0 migrations applied" in schema.out
+
+
+@pytest.mark.parametrize("role", ["processor", "claims", "relay", "api", "scheduler"])
+async def test_a_role_without_servers_says_what_to_do(system: Running, role: str) -> None:
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+    ports = {"MISSIONS_INSIDE_PORT": "0", "MISSIONS_HTTP_PORT": "0"}
+    done = await missions(system, role, MISSIONS_POSTGRES_DSN=nowhere, **ports)
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert "fix:" in done.err
