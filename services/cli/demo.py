@@ -196,9 +196,9 @@ class Learner:
 
     def show(self, missions: Missions) -> None:
         """The app's screen."""
-        table = Table(
-            "mission", "type", "progress", "", "status", "reward", box=None, padding=(0, 2), header_style="dim"
-        )
+        table = Table(box=None, padding=(0, 1), header_style="dim")
+        for name in ("mission", "progress", "", "status", "reward"):
+            table.add_column(name, no_wrap=True)
         for mission in missions:
             done, target = mission["progress"], mission["target"]
             filled = BAR_WIDTH * done // target
