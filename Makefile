@@ -100,6 +100,11 @@ types: venv ## mypy --strict
 architecture: venv ## import-linter: imports point one way
 	@$(BIN)/lint-imports
 
+.PHONY: life
+life: venv ## a longer random life against the independent model (DAYS=21 USERS=100 SEED=…)
+	@MISSIONS_LIFE_DAYS=$(or $(DAYS),21) MISSIONS_LIFE_USERS=$(or $(USERS),100) MISSIONS_LIFE_SEED=$(SEED) \
+	  $(PYTEST) tests/journeys/test_seven_days.py -s $(ARGS)
+
 .PHONY: bench
 bench: venv ## events per second through the whole pipeline, beside its peer
 	@$(BIN)/python -m benchmarks.pipeline $(ARGS)

@@ -104,9 +104,9 @@ class ScheduledReset:
     async def __call__(self, kind: PeriodKind, now: datetime) -> Mapping[str, int]:
         """Assignments issued, claimed by themselves, and expired. Raises `LedgerUnavailable`; what was done until then stays done."""
         try:
-            issued = await self._clockwork.begin(now)
             claimed = await self._clockwork.claim(now)
             expired = await self._clockwork.end(now)
+            issued = await self._clockwork.begin(now)
         except Exception as error:
             if not isinstance(error, BrokerUnreachable) and not is_passing(error):
                 raise

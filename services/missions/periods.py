@@ -100,7 +100,9 @@ def change_zone(
         segments.pop()  # it was planned, and never began
     if segments and segments[-1].zone == zone:
         return segments
-    segments = _without_settled([*segments, ZoneSegment(zone, daily_from, weekly_from)], at - SETTLED)
+    segments.append(ZoneSegment(zone, daily_from, weekly_from))
+    if len(segments) > ZONE_SEGMENTS_MAX:  # not before: an answer's or a run's local day may lie weeks back
+        segments = _without_settled(segments, at - SETTLED)
     return segments if len(segments) <= ZONE_SEGMENTS_MAX else list(zones)
 
 

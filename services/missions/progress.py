@@ -55,7 +55,8 @@ def apply(
     counted = changed = missed = False
     completed: list[Assignment] = []
     for assignment in state.assignments:
-        if assignment.status is not Status.IN_PROGRESS or at < assignment.starts_at:
+        status = assignment.status
+        if (status is not Status.IN_PROGRESS and status is not Status.EXPIRED) or at < assignment.starts_at:
             continue
         expires_at = assignment.expires_at
         if expires_at is not None and at >= expires_at:
@@ -66,7 +67,7 @@ def apply(
         objectives = compiled.by_event.get(event_type)
         if objectives is None:
             continue
-        if expires_at is not None and recorded_at >= expires_at + LATENESS_BOUND:
+        if status is Status.EXPIRED or (expires_at is not None and recorded_at >= expires_at + LATENESS_BOUND):
             missed = missed or _is_wanted(objectives, assignment, data, history)
             continue
         matched, moved = _advance(objectives, assignment, data, history, day)

@@ -73,7 +73,7 @@ async def expire_overdue(
                 for state in states.values()
                 for assignment in state.assignments
             }
-            ended = [(o, progress_of.get(o.assignment_id, [])) for o in overdue]
+            ended = [(o, progress_of.get(o.assignment_id, o.progress)) for o in overdue]
             await transaction.end(ended)
             await transaction.publish(
                 [

@@ -95,6 +95,7 @@ def _change(
         version,
         stamp,
         issued=decision.issued,
+        forgotten=decision.forgotten,
         announcements=[
             *(assigned(state.user_id, assignment, catalogue) for assignment in decision.issued),
             *(streak_updated(state.user_id, change) for change in decision.streak_changes),

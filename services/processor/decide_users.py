@@ -152,6 +152,7 @@ def _decide_user(
             stamp,
             issued=decision.issued,
             completed=decision.completed,
+            forgotten=decision.forgotten,
             answered=[
                 (record, decision.answers_before[question_id]) for question_id, record in decision.answered.items()
             ],

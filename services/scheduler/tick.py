@@ -32,9 +32,10 @@ async def tick(
     ahead = [today + timedelta(days=n) for n in range(EVENT_LOG_DAYS_AHEAD + 1)]
     dropped = await ledger.keep_event_log(ahead, today - timedelta(days=event_log_days + 1))
     await ledger.forget_claim_answers(now - CLAIM_ANSWER_LIFE)
-    issued = await clockwork.begin(now, active_days)
+    # What is over first: issuing lets states forget what ended long ago, and its progress with it.
     claimed = await clockwork.claim(now)
     expired = await clockwork.end(now)
+    issued = await clockwork.begin(now, active_days)
     ticked = Ticked(issued, claimed, expired, len(dropped))
     if any((issued, claimed, expired, dropped)):
         logger.info("ticked", issued=issued, claimed=claimed, expired=expired, dropped_days=len(dropped))

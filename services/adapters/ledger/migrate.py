@@ -108,4 +108,9 @@ async def ensure_event_log_days(
         if name not in existing:
             template = sql["create_event_log_partition"]
             # Names and bounds of a partition can't be parameters; both are made from a date here.
-            await connection.execute(template.format(name=name, first=day, after=day + timedelta(days=1)))
+            statement = template.format(name=name, first=day, after=day + timedelta(days=1))
+            try:
+                async with connection.transaction():
+                    await connection.execute(statement)
+            except (asyncpg.DuplicateTableError, asyncpg.UniqueViolationError):
+                continue  # another writer made it in the same moment: "if not exists" does not see that far

@@ -41,6 +41,8 @@ class Overdue:
     assignment_id: str
     mission_version: int
     expires_at: datetime
+    progress: Sequence[float]
+    """Of each objective, if the user's state has forgotten it; else empty."""
 
 
 class SweepTransaction:
@@ -54,14 +56,25 @@ class SweepTransaction:
         """Locks up to `limit` open assignments with `expires_at <= before` that no other sweep has in hand, in order, above `after`."""
         place = (after.expires_at, after.user_id, after.mission_id) if after else (LONG_AGO, "", "")
         rows = await self._connection.fetch(_SQL["overdue_assignments"], before, limit, *place)
-        return [Overdue(*row) for row in rows]
+        return [
+            Overdue(
+                user_id=row["user_id"],
+                mission_id=row["mission_id"],
+                starts_at=row["starts_at"],
+                assignment_id=row["assignment_id"],
+                mission_version=row["mission_version"],
+                expires_at=row["expires_at"],
+                progress=msgspec.json.decode(row["progress"]) if row["progress"] else (),
+            )
+            for row in rows
+        ]
 
     async def states(self, user_ids: Sequence[str]) -> dict[str, UserState]:
         """States of these users, unlocked: the progress of an ended assignment no longer changes."""
         rows = await self._connection.fetch(_SQL["states_of"], list(user_ids))
         return {row[0]: decode_state(row[1]) for row in rows}
 
-    async def end(self, ended: Sequence[tuple[Overdue, list[float]]]) -> None:
+    async def end(self, ended: Sequence[tuple[Overdue, Sequence[float]]]) -> None:
         """Ends locked assignments, and keeps the progress that each had reached, objective by objective."""
         await self._connection.execute(
             _SQL["end_assignments"],

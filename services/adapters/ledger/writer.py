@@ -36,6 +36,8 @@ class UserChange:
     completed: list[Assignment] = field(default_factory=list)
     answered: list[tuple[QuestionRecord, int]] = field(default_factory=list)
     """Question rows with the number of answers that they had when they were read (0 = no row)."""
+    forgotten: list[Assignment] = field(default_factory=list)
+    """Ended assignments that left the state; the rows of those still open keep the progress that they had reached."""
     announcements: list[Announcement] = field(default_factory=list)
     encoded: bytes = b""
     """The state as it was saved, so that the projection need not encode it again."""
@@ -179,6 +181,15 @@ class UserWriter:
         issued = [(c.state.user_id, a) for c in changes for a in c.issued]
         if issued:
             await self._connection.execute(_SQL["insert_assignments"], *_issued_columns(issued))
+        forgotten = [(c.state.user_id, a) for c in changes for a in c.forgotten if a.status is Status.IN_PROGRESS]
+        if forgotten:
+            await self._connection.execute(
+                _SQL["keep_progress"],
+                [user for user, _ in forgotten],
+                [a.mission_id for _, a in forgotten],
+                [a.starts_at for _, a in forgotten],
+                [progress_json(a) for _, a in forgotten],
+            )
         completed = [(c.state.user_id, a) for c in changes for a in c.completed]
         if not completed:
             return set()

@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 import asyncpg
 import pytest
 
+from services.adapters.ledger.batch import BatchLedger
+from services.adapters.ledger.connection import open_pool
 from services.adapters.ledger.migrate import MigrationError, migrate, migrations, pending
 
 TODAY = datetime.now(UTC).date()
@@ -55,3 +57,13 @@ async def event_log_days(dsn: str) -> list[date]:
     )
     await connection.close()
     return [datetime.strptime(row[0], "%Y%m%d").replace(tzinfo=UTC).date() for row in rows]
+
+
+async def test_writers_that_make_the_same_day_at_once_do_not_disturb_each_other(fresh_database: str) -> None:
+    await migrate(fresh_database, TODAY)
+    pool = await open_pool(fresh_database, size=8, application="test")
+    ledger = BatchLedger(pool, lambda key: 0)
+    days = [TODAY + timedelta(days=100 + number) for number in range(10)]
+    await asyncio.gather(*(ledger.ensure_days(days) for _ in range(8)))
+    await pool.close()
+    assert set(days) <= set(await event_log_days(fresh_database))

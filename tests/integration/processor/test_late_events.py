@@ -270,7 +270,9 @@ async def test_a_lagging_partition_of_another_topic_holds_the_sweep_too(world: W
 
 
 @pytest.mark.parametrize("amount", [5, 50])
-async def test_after_the_sweep_nothing_completes_an_ended_day_whatever_its_record_says(world: World, amount: int) -> None:
+async def test_after_the_sweep_nothing_completes_an_ended_day_whatever_its_record_says(
+    world: World, amount: int
+) -> None:
     """Only a producer's clock that runs back by more than five minutes makes such a record."""
     await open_tuesday(world)
     assert await world.sweep(SWEPT) == 3

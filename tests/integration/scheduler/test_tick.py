@@ -215,3 +215,22 @@ async def complete_season(issuer: Issuer, pool: Pool, user: str) -> None:
     season.claimable_until = (season.expires_at or NOON) + 2 * DAY
     async with Users(pool, partition_of).transaction() as writer:
         assert await writer.save([UserChange(state, True, version, stamp, completed=[season])]) == set()
+
+
+async def test_a_sweep_that_comes_days_late_still_knows_the_progress(
+    issuer: Issuer, ledger: SweepLedger, pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher
+) -> None:
+    state = await issuer.issue_for("ann", NOON)
+    version, stamp = state.version, state.stamp
+    state.assignments[1].objectives[0].progress = 7
+    async with Users(pool, partition_of).transaction() as writer:
+        assert await writer.save([UserChange(state, True, version, stamp)]) == set()
+    await issuer.issue_for("ann", NOON + 6 * DAY)  # by now the state has forgotten the day
+
+    assert await expire_overdue(ledger, live_catalogue, nothing_in_kafka, NOON + 6 * DAY) == 3
+
+    mission = state.assignments[1].mission_id
+    kept = await pool.fetchval(
+        "select progress from assignment where mission_id = $1 and starts_at < $2", mission, NOON
+    )
+    assert json.loads(kept) == [7]

@@ -143,12 +143,22 @@ def test_a_name_that_is_no_zone_is_refused() -> None:
         change_zone([], "Europe/Berln", at("2026-11-25 08:00"))
 
 
-def test_segments_that_are_long_over_are_forgotten() -> None:
+def test_segments_that_are_long_over_are_forgotten_when_there_are_too_many() -> None:
     zones: list[ZoneSegment] = living_in("Europe/Berlin")
-    for month, zone in enumerate(("Asia/Tokyo", "America/New_York", "Asia/Kathmandu", "Europe/Berlin"), start=2):
-        zones = change_zone(zones, zone, at(f"2026-0{month}-10 12:00"))
-        assert len(zones) <= 2
-    assert local_day(zones, at("2026-05-20 22:30")) == date(2026, 5, 21).toordinal()
+    for turn in range(30):
+        zone = ("Asia/Tokyo", "America/New_York", "Asia/Kathmandu", "Europe/Berlin")[turn % 4]
+        zones = change_zone(zones, zone, at("2026-02-10 12:00") + timedelta(days=4 * turn))
+        assert len(zones) <= ZONE_SEGMENTS_MAX
+        assert zones[-1].zone == zone
+
+
+def test_the_local_day_of_a_past_instant_stays_when_the_user_travels_on() -> None:
+    zones = living_in("Europe/Berlin")
+    zones = change_zone(zones, "America/New_York", at("2026-10-24 10:00"))
+    zones = change_zone(zones, "Europe/Berlin", at("2026-10-25 20:00"))
+    before = local_day(zones, at("2026-10-24 22:30"))
+    zones = change_zone(zones, "America/Santiago", at("2026-10-28 12:00"))
+    assert local_day(zones, at("2026-10-24 22:30")) == before == date(2026, 10, 24).toordinal()
 
 
 def test_who_changes_zones_all_the_time_keeps_the_last_one_that_fits() -> None:

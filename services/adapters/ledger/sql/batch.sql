@@ -91,6 +91,12 @@ insert into assignment (user_id, mission_id, starts_at, assignment_id, mission_v
 select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::uuid[], $5::int[], $6::timestamptz[], $7::json[])
 on conflict do nothing
 
+-- name: keep_progress
+-- The state forgets these before the sweep has ended them: it finds their progress here.
+update assignment a set progress = n.progress
+from unnest($1::text[], $2::text[], $3::timestamptz[], $4::json[]) as n (user_id, mission_id, starts_at, progress)
+where a.user_id = n.user_id and a.mission_id = n.mission_id and a.starts_at = n.starts_at and a.status = 'IN_PROGRESS'
+
 -- name: complete_assignments
 -- Answers with the users whose assignment was still open; a missing one has been expired by the sweep.
 update assignment a

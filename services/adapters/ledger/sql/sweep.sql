@@ -12,7 +12,7 @@ select topic, partition, next_offset, last_record_at from input_position
 
 -- name: overdue_assignments
 -- Skips what another copy of the sweep has in hand. What is COMPLETED stays claimable.
-select user_id, mission_id, starts_at, assignment_id::text, mission_version, expires_at from assignment
+select user_id, mission_id, starts_at, assignment_id::text, mission_version, expires_at, progress from assignment
 where status = 'IN_PROGRESS' and expires_at <= $1 and (expires_at, user_id, mission_id) > ($3, $4, $5)
 order by expires_at, user_id, mission_id limit $2
 for update skip locked
