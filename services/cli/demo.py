@@ -34,7 +34,7 @@ WAIT_SECONDS = 30
 """An event is visible within milliseconds; whoever waits this long has a stack that does not work."""
 
 POLL_SECONDS = 0.05
-BAR_WIDTH = 16
+BAR_WIDTH = 8
 PRESENT = "missions.mission-completed", "missions.reward-granted"
 STATUS_STYLE = {"COMPLETED": "bold green", "CLAIMED": "bold cyan", "IN_PROGRESS": "yellow", "EXPIRED": "dim"}
 CHAPTER, LANGUAGE = "python-basics", "python"
@@ -196,9 +196,9 @@ class Learner:
 
     def show(self, missions: Missions) -> None:
         """The app's screen."""
-        table = Table(box=None, padding=(0, 1), header_style="dim")
+        table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
         for name in ("mission", "progress", "", "status", "reward"):
-            table.add_column(name, no_wrap=True)
+            table.add_column(name, no_wrap=name != "reward")
         for mission in missions:
             done, target = mission["progress"], mission["target"]
             filled = BAR_WIDTH * done // target
