@@ -11,7 +11,13 @@ from uuid import UUID
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced, RecordListTooLargeError
+from aiokafka.errors import (
+    IllegalOperation,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+)
 
 from mission_events import Topic
 from mission_events.dead_letter import PREFIX as DEAD_LETTER_PREFIX
@@ -336,6 +342,7 @@ def _failures_of(doing: str) -> Iterator[None]:
         ) from error
     except TimeoutError as error:
         raise PublishFailed(f"Kafka did not answer in time when asked to {doing}") from error
-    # The client also says by assertions that its state is not the one for a call, after an error in the background.
-    except (KafkaError, OSError, AssertionError) as error:
+    # The client also says by assertions, and by an error that is no KafkaError, that its state is not the one for a call:
+    # after an error in the background, such as that it was fenced.
+    except (KafkaError, IllegalOperation, OSError, AssertionError) as error:
         raise PublishFailed(f"Kafka could not {doing}: {error!r}") from error
