@@ -160,7 +160,7 @@ async def _parts(
         chooser = partition_chooser(settings)
         users = Users(pool, chooser)
         await closing.enter_async_context(background(catalogue.watch(), keep_repaired(projection, users.load)))
-        issuer = Issuer(Users(pool, chooser), projection, catalogue, settings.streak_source)
+        issuer = Issuer(users, projection, catalogue, settings.streak_source)
         read = ReadMissions(users, projection, issuer, FreshCatalogue(catalogue))
         sweep = SweepLedger(pool, chooser)
         ends = partial(end_offsets, settings.kafka_bootstrap, topics)

@@ -51,11 +51,6 @@ class TopicStatistics(NamedTuple):
         """Share of right answers, 0 to 1."""
         return self.correct / self.attempts
 
-    @property
-    def accuracy_at_most(self) -> float:
-        """The upper end of the Wilson interval of the accuracy."""
-        return _wilson_upper(self.correct, self.attempts)
-
 
 def weak_topics(statistics: Mapping[str, TopicStatistics]) -> list[str]:
     """Ids of the weak topics, the weakest first, at most `WEAK_TOPICS_MAX`.

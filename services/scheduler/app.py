@@ -41,11 +41,12 @@ async def run(settings: SchedulerSettings) -> None:
         catalogue = await load_catalogue(pool)
         chooser = partition_chooser(settings)
         ledger = SweepLedger(pool, chooser)
-        issuer = Issuer(Users(pool, chooser), projection, catalogue, settings.streak_source)
+        users = Users(pool, chooser)
+        issuer = Issuer(users, projection, catalogue, settings.streak_source)
         topics = [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN]
         clockwork = Clockwork(
             ledger,
-            Users(pool, chooser),
+            users,
             issuer,
             projection,
             catalogue,

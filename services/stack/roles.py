@@ -35,7 +35,6 @@ ROLE_PLANS = (
     RolePlan("api", "api_inside", "api"),
     RolePlan("scheduler", "scheduler_inside"),
 )
-ROLE_NAMES = tuple(plan.name for plan in ROLE_PLANS)
 
 
 class Role:

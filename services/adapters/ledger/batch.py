@@ -10,13 +10,14 @@ import msgspec
 
 from mission_events import DeadLetter, Event
 from services.missions.profile import Completed
-from services.missions.state import UserState, decode_state
+from services.missions.state import UserState
 
 from .connection import Connection, Pool
 from .migrate import ensure_event_log_days
 from .outbox import PartitionOf
 from .queries import queries
 from .records import EventKey, write_records
+from .states import load_states
 from .writer import UserWriter
 
 _SQL = queries("batch")
@@ -150,8 +151,7 @@ class BatchLedger:
 
     async def load_users(self, user_ids: Sequence[str]) -> dict[str, UserState]:
         """States of these users as the ledger has them now."""
-        rows = await self._pool.fetch(_SQL["load_users"], list(user_ids))
-        return {row[0]: decode_state(row[1]) for row in rows}
+        return await load_states(self._pool, user_ids)
 
     async def ensure_days(self, days: Sequence[date]) -> None:
         """Makes event log partitions for these UTC days."""

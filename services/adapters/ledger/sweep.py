@@ -13,6 +13,7 @@ from .connection import Connection, Pool
 from .migrate import ensure_event_log_days
 from .outbox import OutboxMessage, PartitionOf, insert_outbox
 from .queries import queries
+from .states import load_states
 
 _SQL = queries("sweep")
 
@@ -71,8 +72,7 @@ class SweepTransaction:
 
     async def states(self, user_ids: Sequence[str]) -> dict[str, UserState]:
         """States of these users, unlocked: the progress of an ended assignment no longer changes."""
-        rows = await self._connection.fetch(_SQL["states_of"], list(user_ids))
-        return {row[0]: decode_state(row[1]) for row in rows}
+        return await load_states(self._connection, user_ids)
 
     async def end(self, ended: Sequence[tuple[Overdue, Sequence[float]]]) -> None:
         """Ends locked assignments, and keeps the progress that each had reached, objective by objective."""

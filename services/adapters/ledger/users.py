@@ -11,12 +11,13 @@ import msgspec
 from services.missions.announcements import granted
 from services.missions.claiming import Claimed
 from services.missions.claiming import Grant as MadeGrant
-from services.missions.state import Assignment, Fit, ObjectiveState, Status, UserState, decode_state
+from services.missions.state import Assignment, Fit, ObjectiveState, Status, UserState
 
 from .connection import Pool, Row
 from .outbox import PartitionOf
 from .queries import queries
 from .records import Records, XpTotals
+from .states import load_states
 from .writer import UserChange, UserWriter
 
 _SQL = queries("users")
@@ -144,8 +145,7 @@ class Users:
 
     async def load(self, user_ids: Sequence[str]) -> dict[str, UserState]:
         """States of the users that the ledger knows."""
-        rows = await self._pool.fetch(_SQL["load_users"], list(user_ids))
-        return {row[0]: decode_state(row[1]) for row in rows}
+        return await load_states(self._pool, user_ids)
 
     async def assignments(self, user_id: str, after: Position | None, limit: int) -> list[Assignment]:
         """A user's assignments, newest first. Progress of those IN_PROGRESS is in the user's state only."""

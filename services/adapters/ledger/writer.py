@@ -11,11 +11,12 @@ import msgspec
 from msgspec.structs import asdict
 
 from services.missions.announcements import Announcement
-from services.missions.state import Assignment, QuestionRecord, Status, UserState, decode_state, encode_state
+from services.missions.state import Assignment, QuestionRecord, Status, UserState, encode_state
 
-from .connection import Connection, Row
+from .connection import Connection
 from .outbox import OutboxMessage, PartitionOf, insert_outbox, message_of
 from .queries import queries
+from .states import load_states, states_of
 
 _SQL = queries("batch")
 
@@ -64,12 +65,12 @@ class UserWriter:
 
     async def load_users(self, user_ids: Iterable[str]) -> dict[str, UserState]:
         """States of the users that the ledger knows."""
-        return _states(await self._connection.fetch(_SQL["load_users"], list(user_ids)))
+        return await load_states(self._connection, user_ids)
 
     async def lock_users(self, user_ids: Iterable[str], now: datetime) -> dict[str, UserState]:
         """As `load_users`, locked, and with the assignments marked that the sweep has expired meanwhile."""
         wanted = sorted(user_ids)
-        states = _states(await self._connection.fetch(_SQL["lock_users"], wanted))
+        states = states_of(await self._connection.fetch(_SQL["lock_users"], wanted))
         for row in await self._connection.fetch(_SQL["ended_assignments"], wanted, now - EXPIRED_LOOKBACK):
             if row[0] in states:
                 for assignment in states[row[0]].assignments:
@@ -246,10 +247,6 @@ def fit_json(assignment: Assignment) -> str | None:
 def progress_json(assignment: Assignment) -> str:
     """Progress of each objective, as `assignment.progress` keeps it."""
     return msgspec.json.encode([o.progress for o in assignment.objectives]).decode()
-
-
-def _states(rows: Sequence[Row]) -> dict[str, UserState]:
-    return {row[0]: decode_state(row[1]) for row in rows}
 
 
 def _question_columns(records: Sequence[QuestionRecord]) -> tuple[list[object], ...]:

@@ -26,9 +26,6 @@ order by user_id limit $4
 -- name: forget_claim_answers
 delete from claim_answer where created_at < $1
 
--- name: states_of
-select user_id, state from user_state where user_id = any($1)
-
 -- name: end_assignments
 update assignment a set status = 'EXPIRED', expired_at = a.expires_at, progress = n.progress
 from unnest($1::text[], $2::text[], $3::timestamptz[], $4::json[]) as n (user_id, mission_id, starts_at, progress)

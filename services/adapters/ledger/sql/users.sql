@@ -1,6 +1,3 @@
--- name: load_users
-select user_id, state from user_state where user_id = any($1)
-
 -- name: claim_assignments
 -- Answers with one row for each that was COMPLETED.
 update assignment a set status = 'CLAIMED', claimed_at = n.claimed_at
