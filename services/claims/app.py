@@ -13,9 +13,17 @@ from services.adapters.projection import Projection
 from services.adapters.tokens import TokenKeyError, TokenVerifier
 from services.operations.refresh import FreshCatalogue
 from services.operations.repair import keep_repaired
-from services.operations.startup import VERSION, StartError, background, load_catalogue, open_ledger, partition_chooser
+from services.operations.startup import (
+    VERSION,
+    StartError,
+    background,
+    crash_points_of,
+    load_catalogue,
+    open_ledger,
+    partition_chooser,
+)
 
-from .claim_reward import ClaimReward
+from .claim_reward import STEPS, ClaimReward
 from .routes import claims_router
 from .settings import ClaimsSettings
 
@@ -36,6 +44,7 @@ def create_app(claim_reward: ClaimReward, verifier: TokenVerifier, clock: Callab
 
 async def run(settings: ClaimsSettings) -> None:
     """Runs the claims role until SIGTERM or SIGINT. Raises `StartError` or `PortError` when it can't start."""
+    crashes = crash_points_of("claims", STEPS)
     try:
         verifier = TokenVerifier.from_settings(settings)
     except TokenKeyError as error:
@@ -44,7 +53,8 @@ async def run(settings: ClaimsSettings) -> None:
         projection = Projection.connect(settings.redis_url.get_secret_value(), settings.topic_prefix)
         catalogue = await load_catalogue(pool)
         users = Users(pool, partition_chooser(settings))
-        app = create_app(ClaimReward(users, projection, FreshCatalogue(catalogue)), verifier)
+        claim_reward = ClaimReward(users, projection, FreshCatalogue(catalogue), crashes.at_step)
+        app = create_app(claim_reward, verifier)
         server = HttpServer(app, settings.http_host, settings.http_port, variable="MISSIONS_HTTP_PORT")
         server.bind()
 

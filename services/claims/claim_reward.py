@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -28,6 +29,9 @@ finds the grant."""
 
 ATTEMPT_SECONDS = 4.0
 """A transaction that takes longer is given up: the user has a phone in the hand, and claiming again is safe."""
+
+STEPS = ("before_commit", "committed", "projected")
+"""Places in a claim's way: all written, committed in the ledger, told to the projection; then the answer goes out."""
 
 _log = get_logger(__name__)
 
@@ -78,7 +82,15 @@ class LedgerUnavailable(Exception):
 class ClaimReward:
     """Grants rewards, at most once for each assignment."""
 
-    def __init__(self, users: Users, projection: Projection, catalogue: FreshCatalogue) -> None:
+    def __init__(
+        self,
+        users: Users,
+        projection: Projection,
+        catalogue: FreshCatalogue,
+        at_step: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        """`at_step` is called at each of `STEPS`, so that tests can end there."""
+        self._at_step = at_step or _no_step
         self._users = users
         self._projection = projection
         self._catalogue = catalogue
@@ -88,6 +100,7 @@ class ClaimReward:
     async def __call__(self, command: ClaimCommand, now: datetime) -> Granted | Refused:
         """Grants the reward, finds the grant that there is, or says why there is none. Raises `LedgerUnavailable`."""
         result, state = await self._with_retry(command, now)
+        await self._at_step("committed")
         if isinstance(result, Granted):
             CLAIMS.labels("granted" if result.is_new else "granted_before").inc()
         else:
@@ -97,6 +110,7 @@ class ClaimReward:
                 await self._projection.store([state])
             except ProjectionUnavailable:
                 PROJECTION_FAILURES.labels("claims").inc()
+        await self._at_step("projected")
         return result
 
     async def _with_retry(self, command: ClaimCommand, now: datetime) -> tuple[Granted | Refused, UserState | None]:
@@ -137,8 +151,12 @@ class ClaimReward:
                 # Refusals are not kept: they had no effect, and the mission may be completed before the next try.
                 answer = StoredAnswer(command.digest, 200, result.body)
                 await transaction.keep_answer(command.user_id, command.idempotency_key, answer)
+            await self._at_step("before_commit")
         # A claim again is a sign that the projection may have missed the first one.
         return result, state if isinstance(result, Granted) and is_open else None
+
+
+async def _no_step(_name: str) -> None: ...
 
 
 async def _decide(

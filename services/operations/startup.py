@@ -1,11 +1,11 @@
 """Starts a role on servers that are there and of the right shape, or says in one line what is missing and what to do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from services.adapters import metrics
+from services.adapters import crash_points, metrics
 from services.adapters.kafka.producer import partition_for
 from services.adapters.ledger.catalogue import CatalogueStore, CatalogueUnreadable
 from services.adapters.ledger.connection import Pool, is_passing, open_pool
@@ -27,6 +27,14 @@ class StartError(Exception):
         super().__init__(f"{problem}. Fix: {fix}")
         self.problem = problem
         self.fix = fix
+
+
+def crash_points_of(role: str, steps: Collection[str]) -> crash_points.CrashPoints:
+    """Where a test wants this role to crash; nowhere unless it says so. Raises `StartError`."""
+    try:
+        return crash_points.crash_points(role, steps)
+    except crash_points.CrashPointRefused as error:
+        raise StartError(error.problem, error.fix) from error
 
 
 @asynccontextmanager

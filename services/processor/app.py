@@ -16,9 +16,9 @@ from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS, is_passi
 from services.adapters.logs import get_logger
 from services.adapters.projection import Projection
 from services.operations.repair import keep_repaired
-from services.operations.startup import background, load_catalogue, open_ledger, partition_chooser
+from services.operations.startup import background, crash_points_of, load_catalogue, open_ledger, partition_chooser
 
-from .apply_batch import RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX, ApplyBatch
+from .apply_batch import RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX, STEPS, ApplyBatch
 from .settings import ProcessorSettings
 
 COLLECT_AFTER_OBJECTS = 200_000
@@ -32,6 +32,7 @@ logger = get_logger(__name__)
 
 async def run(settings: ProcessorSettings) -> None:
     """Runs the processor until SIGTERM or SIGINT. Raises `StartError` and the worker's errors when it can't start."""
+    crashes = crash_points_of("processor", STEPS)
     _calm_collector()
     connections = settings.lanes_max + 2
     async with open_ledger(settings, "processor", size=connections, planner=BATCH_PLANNER_SETTINGS) as pool:
@@ -39,7 +40,12 @@ async def run(settings: ProcessorSettings) -> None:
         catalogue = await load_catalogue(pool)
         ledger = BatchLedger(pool, partition_chooser(settings))
         apply_batch = ApplyBatch(
-            ledger, projection, catalogue, lanes_max=settings.lanes_max, streak_source=settings.streak_source
+            ledger,
+            projection,
+            catalogue,
+            lanes_max=settings.lanes_max,
+            streak_source=settings.streak_source,
+            at_step=crashes.at_step if crashes.armed else None,
         )
         worker = build_worker(
             WorkerSettings(

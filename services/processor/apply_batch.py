@@ -28,6 +28,9 @@ RETRY_SECONDS_FIRST = 0.05
 RETRY_SECONDS_MAX = 5.0
 """Waits between tries while a server is away: doubling, with jitter, so that lanes do not come back in step."""
 
+STEPS = ("fetched", "logged", "before_commit", "committed", "projected")
+"""Places in a batch's way: taken from Kafka, its events logged, all written, committed in the ledger, told to the projection."""
+
 logger = structlog.get_logger(__name__)
 
 
@@ -68,6 +71,7 @@ class ApplyBatch:
         streak_source: StreakSource = StreakSource.UPSTREAM,
         at_step: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
+        """`at_step` is called at each of `STEPS`, so that tests can stop or end there."""
         self._ledger = ledger
         self._projection = projection
         self._catalogue = catalogue
@@ -82,6 +86,7 @@ class ApplyBatch:
         its commit has not done. Raises `Fenced` when the ledger is behind the batch: it went back, and must be followed.
         """
         async with self._lanes:
+            await self._at_step("fetched")
             with observe_batch(batch):
                 await self._apply(Part(batch.partition, batch.records, batch.start, batch.end))
 

@@ -10,8 +10,9 @@ from services.adapters.kafka.transactional import OutputTopics
 from services.adapters.ledger.relay_store import LANE_PLANNER_SETTINGS, RelayStore
 from services.missions.fields import STREAK_UPDATED
 from services.missions.streaks import StreakSource
-from services.operations.startup import StartError, open_ledger
+from services.operations.startup import StartError, crash_points_of, open_ledger
 
+from .publication import STEPS
 from .relay import Relay
 from .settings import RelaySettings
 
@@ -24,6 +25,7 @@ SPARE_CONNECTIONS = 2
 
 async def run(settings: RelaySettings) -> None:
     """Runs the relay until SIGTERM or SIGINT. Raises `StartError`, `BrokerUnreachable` or `TopicsMissing` when it can't start."""
+    crashes = crash_points_of("relay", STEPS)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -35,7 +37,7 @@ async def run(settings: RelaySettings) -> None:
             settings.kafka_bootstrap, settings.topic_prefix, await topics_to_publish(settings.streak_source, store)
         )
         await require_partitions(topics, store, partitions)
-        relay = Relay(topics, store, partitions)
+        relay = Relay(topics, store, partitions, crashes.at_step)
 
         async def ready() -> Mapping[str, str | None]:
             return {"postgres": await check(lambda: pool.fetchval("select 1")), "lanes": relay.trouble()}

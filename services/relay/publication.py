@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from enum import Enum
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from services.adapters.kafka.transactional import OutgoingMessage, OutputTopics, TransactionalWriter
 from services.adapters.ledger.relay_store import LaneLedger, PendingMessage
@@ -25,6 +25,8 @@ REMEMBERED_IDS_MAX = 100_000
 
 Step = Literal["read", "durable", "sent", "published", "marked"]
 """Places in a batch's way: read from the outbox, durable in Postgres, sent to Kafka, committed there, marked in Postgres."""
+
+STEPS: Final = get_args(Step)
 
 
 class Taken(Enum):

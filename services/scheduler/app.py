@@ -20,10 +20,10 @@ from services.adapters.projection import Projection, ProjectionUnavailable
 from services.operations.clockwork import Clockwork
 from services.operations.issue import Issuer
 from services.operations.repair import reconcile
-from services.operations.startup import background, load_catalogue, open_ledger, partition_chooser
+from services.operations.startup import background, crash_points_of, load_catalogue, open_ledger, partition_chooser
 
 from .settings import SchedulerSettings
-from .tick import tick
+from .tick import CHUNKS, tick
 
 STALLED_SECONDS = 600
 """A look that takes longer has hung: the probe says so and the process is started again."""
@@ -33,6 +33,7 @@ logger = get_logger(__name__)
 
 async def run(settings: SchedulerSettings) -> None:
     """Runs the scheduler until SIGTERM or SIGINT. Raises `StartError` when it can't start."""
+    crashes = crash_points_of("scheduler", CHUNKS)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -67,7 +68,12 @@ async def run(settings: SchedulerSettings) -> None:
             try:
                 now = datetime.now(UTC)
                 await tick(
-                    ledger, clockwork, now, active_days=settings.active_days, event_log_days=settings.event_log_days
+                    ledger,
+                    clockwork,
+                    now,
+                    active_days=settings.active_days,
+                    event_log_days=settings.event_log_days,
+                    told=crashes.passes,
                 )
                 metrics.LAST_TICK.set_to_current_time()
                 reconciled = await reconcile(ledger, projection, reconciled)
