@@ -22,7 +22,8 @@ from services.processor.apply_batch import ApplyBatch
 from tests.support.events import answer, lesson, xp
 from tests.support.ledger import partition_of
 
-NOW = datetime.now(UTC)
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+"""A Sunday, and not the clock: the days before it are of the same week, whenever the tests run."""
 
 
 @dataclass(frozen=True)
