@@ -7,6 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 grep -v '^ *"mission-events",$' pyproject.toml > "$work/pyproject.toml"   # our own package is installed from schemas/
 lock() {
+  cp "requirements/$1" "$work/$1" 2>/dev/null || true   # what is pinned stays: only what changed in pyproject.toml moves
   (cd "$work" && "$uv" pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-emit-find-links --no-header --no-annotate "${@:2}" -o "$1")
   mv "$work/$1" "requirements/$1"
