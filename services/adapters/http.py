@@ -28,7 +28,9 @@ from services.adapters.problems import (
     install_problems,
     internal_error,
     pointer_of,
+    unavailable,
 )
+from services.adapters.token_keys import KeysUnavailable
 from services.adapters.tokens import Caller, TokenError, TokenKind, TokenVerifier
 
 TOKEN_CHARACTERS_MAX = 4096
@@ -75,7 +77,7 @@ class BearerToken(SecurityBase):
         self.scheme_name = f"{kind}Token"
         self.model = BearerScheme(
             bearerFormat="JWT",
-            description=f"A JWT (ES256) whose `scope` names `{kind.scope}` and whose `sub` is the {kind}'s id",
+            description=f"A JWT whose `scope` names `{kind.scope}` and whose `sub` is the {kind}'s id",
         )
 
     async def __call__(self, request: Request) -> Caller:
@@ -90,9 +92,11 @@ class BearerToken(SecurityBase):
             raise _unauthorized(INVALID_TOKEN, f"The token is longer than {TOKEN_CHARACTERS_MAX} characters.")
         verifier: TokenVerifier = request.app.state.verifier
         try:
-            caller = verifier.verify(token)
+            caller = await verifier.verify(token)
         except TokenError as error:
             raise _unauthorized(INVALID_TOKEN, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+        except KeysUnavailable:
+            raise unavailable("The identity provider, whose keys verify tokens,") from None
         if caller.kind is not self._kind:
             challenge = f'Bearer realm="missions", error="insufficient_scope", scope="{self._kind.scope}"'
             raise Problem(

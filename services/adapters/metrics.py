@@ -49,6 +49,9 @@ HTTP_SECONDS = Histogram(
     ["route", "method"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+TOKEN_KEY_FETCHES = Counter(
+    "mission_token_key_fetches_total", "Fetches of the identity provider's keys, by outcome", ["outcome"]
+)
 CLAIMS = Counter("mission_claims_total", "Claims, by what became of them", ["outcome"])
 LAST_TICK = Gauge(
     "mission_scheduler_last_tick_timestamp_seconds", "When the scheduler last finished a look at the clock"

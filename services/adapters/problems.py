@@ -86,7 +86,7 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The answer."""
-        return Response(self.body(), self.kind.status, self.headers, MEDIA_TYPE)
+        return Response(self.body(), self.kind.status, {"Cache-Control": "no-store", **self.headers}, MEDIA_TYPE)
 
 
 INVALID_JSON = ProblemType("invalid-json", 400, "The body is not JSON", "Send one JSON text in UTF-8.")

@@ -1,24 +1,31 @@
-"""Says who calls: verifies bearer tokens (JWT, ES256 only), and mints them for development."""
+"""Says who calls: verifies bearer tokens (JWT), and mints them for development."""
 
-import os
 import re
-import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-ALGORITHM = "ES256"
-"""The only algorithm, whatever a token's header says: `none` and the public key used as a secret get nowhere."""
+from services.adapters.jwks import Jwks, loader
+from services.adapters.token_keys import (
+    DEVELOPMENT_ALGORITHM,
+    DEVELOPMENT_KID,
+    Algorithm,
+    FixedKey,
+    KeySource,
+    TokenKeyError,
+    UnknownKey,
+    VerifyingKey,
+    development_key,
+    is_development_key,
+    read_public_key,
+)
 
 CLOCK_LEEWAY = timedelta(seconds=30)
 """How far the clocks of the token's issuer and ours may differ."""
@@ -57,13 +64,8 @@ class TokenError(Exception):
     """The token proves nothing; the message says why, in words that may be sent back."""
 
 
-class TokenKeyError(Exception):
-    """There is no usable key. `fix` says what to do about it."""
-
-    def __init__(self, problem: str, fix: str) -> None:
-        super().__init__(f"{problem}. Fix: {fix}")
-        self.problem = problem
-        self.fix = fix
+def _words(value: object) -> object:
+    return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
 
 
 class TokenSettings(BaseSettings):
@@ -77,8 +79,32 @@ class TokenSettings(BaseSettings):
     )
     jwt_issuer: str = Field(default="mission-system", description="The `iss` that tokens must have")
     jwt_audience: str = Field(default="missions", description="The `aud` that tokens must have")
+    jwt_algorithms: Annotated[tuple[Algorithm, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("ES256",),
+        min_length=1,
+        description="What tokens may be signed with, of ES256, RS256 and EdDSA; several with commas between",
+    )
+    jwt_lifetime_seconds_max: int = Field(
+        default=24 * 3600,
+        ge=60,
+        description="Longest time from `iat` to `exp`; a stolen token is good no longer than that",
+    )
+    jwt_jwks: str | None = Field(
+        default=None, description="Keys that tokens are signed with, as a JWKS: an https address or a file"
+    )
+    jwt_jwks_fresh_seconds: float = Field(
+        default=300,
+        gt=0,
+        description="The JWKS is fetched this often: a key that was removed there works no longer here",
+    )
+    jwt_jwks_stale_seconds: float = Field(
+        default=6 * 3600,
+        gt=0,
+        description="Keys are believed for so long while the JWKS can't be fetched: learners go on through an outage of the "
+        "identity provider, a key that it withdrew meanwhile too",
+    )
     jwt_public_key_file: Path | None = Field(
-        default=None, description="PEM file of the EC P-256 public key that tokens are signed for"
+        default=None, description="PEM file of the one public key that tokens are signed for, if there is no JWKS"
     )
     development_key_file: Path = Field(
         default=Path(".local/development-key.pem"), description="Private key of development, made when absent"
@@ -86,70 +112,97 @@ class TokenSettings(BaseSettings):
 
 
 class TokenVerifier:
-    """Verifies tokens against one public key. Raises nothing but `TokenError`."""
+    """Verifies tokens with the keys of one source."""
 
-    def __init__(
-        self,
-        public_key: ec.EllipticCurvePublicKey,
-        issuer: str,
-        audience: str,
-    ) -> None:
-        self._key = public_key
-        self._issuer = issuer
-        self._audience = audience
+    def __init__(self, keys: KeySource, settings: TokenSettings) -> None:
+        self.keys = keys
+        self._settings = settings
         self._verified: dict[str, tuple[Caller, float]] = {}
+        self._generation = keys.generation
 
     @classmethod
     def from_settings(cls, settings: TokenSettings) -> "TokenVerifier":
         """The verifier of a role. Raises `TokenKeyError` when there is no key or it is of another kind."""
-        return cls(public_key(settings), settings.jwt_issuer, settings.jwt_audience)
+        return cls(key_source(settings), settings)
 
-    def verify(self, token: str) -> Caller:
-        """Who this token speaks for. Raises `TokenError` when it is not valid, or not for us."""
+    def remembered(self, token: str) -> Caller | None:
+        """Who this token speaks for, if it was verified before and still holds. Costs nothing."""
+        if self._generation != self.keys.generation:
+            self._generation = self.keys.generation
+            self._verified.clear()
         known = self._verified.get(token)
-        if known is not None and time.time() < known[1]:
-            return known[0]
-        claims = self._claims(token)
+        return known[0] if known is not None and time.time() < known[1] else None
+
+    async def verify(self, token: str) -> Caller:
+        """Who this token speaks for. Raises `TokenError` when it is not valid, or not for us, and `KeysUnavailable`."""
+        known = self.remembered(token)
+        if known is not None:
+            return known
+        kid = _kid(token)
+        if kid == DEVELOPMENT_KID and self._settings.environment != "development":
+            raise TokenError("the token is one of development; get one from the identity provider")
+        try:
+            key = await self.keys.find(kid)
+        except UnknownKey as error:
+            raise TokenError(str(error)) from None
+        claims = self._claims(token, key)
         caller = Caller(_subject(claims), _kind(claims))
         while len(self._verified) >= VERIFIED_TOKENS_MAX:
             del self._verified[next(iter(self._verified))]
         self._verified[token] = (caller, int(claims["exp"]) + CLOCK_LEEWAY.total_seconds())
         return caller
 
-    def _claims(self, token: str) -> dict[str, Any]:
+    def _claims(self, token: str, key: VerifyingKey) -> dict[str, Any]:
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
-                self._key,
-                algorithms=[ALGORITHM],
-                issuer=self._issuer,
-                audience=self._audience,
+                key.key,
+                algorithms=[key.algorithm],
+                issuer=self._settings.jwt_issuer,
+                audience=self._settings.jwt_audience,
                 leeway=CLOCK_LEEWAY,
                 options={"require": ["exp", "iss", "aud", "sub", "scope"]},
             )
         except jwt.ExpiredSignatureError:
             raise TokenError("the token has expired; get a new one") from None
         except jwt.InvalidAlgorithmError:
-            raise TokenError(f"the token is not signed with {ALGORITHM}") from None
-        except (jwt.InvalidTokenError, ValueError, TypeError) as error:
+            raise TokenError(f"the token is not signed with {key.algorithm}") from None
+        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
             raise TokenError(f"the token is not valid: {error}") from None
+        lifetime = int(claims["exp"]) - int(claims.get("iat", time.time()))
+        longest = self._settings.jwt_lifetime_seconds_max
+        if lifetime > longest + CLOCK_LEEWAY.total_seconds():
+            raise TokenError(f"the token holds for longer than {longest} seconds")
         return claims
 
 
-def public_key(settings: TokenSettings) -> ec.EllipticCurvePublicKey:
-    """The key to verify with: the file that is set, else development's own. Raises `TokenKeyError`.
-
-    Keys from an identity provider's JWKS address belong here, chosen by the token's `kid`.
-    """
+def key_source(settings: TokenSettings) -> KeySource:
+    """The keys to verify with: the JWKS or the file that is set, else development's own. Raises `TokenKeyError`."""
+    development = settings.environment == "development"
+    if settings.jwt_jwks is not None:
+        return Jwks(
+            loader(settings.jwt_jwks, allow_plain_http=development),
+            settings.jwt_algorithms,
+            fresh_seconds=settings.jwt_jwks_fresh_seconds,
+            stale_seconds=settings.jwt_jwks_stale_seconds,
+            allow_development=development,
+        )
     if settings.jwt_public_key_file is not None:
-        return _read_public_key(settings.jwt_public_key_file)
-    if settings.environment != "development":
+        key = read_public_key(settings.jwt_public_key_file, settings.jwt_algorithms)
+        if not development and is_development_key(key.key, settings.development_key_file):
+            raise TokenKeyError(
+                f"{settings.jwt_public_key_file} is the development key, whose private half lies on a disk",
+                "set MISSIONS_JWT_PUBLIC_KEY_FILE to the key of your identity provider",
+            )
+        return FixedKey(key)
+    if not development:
         raise TokenKeyError(
             "there is no key to verify tokens with",
-            "set MISSIONS_JWT_PUBLIC_KEY_FILE to a PEM file with the P-256 public key of your identity provider, "
-            "or MISSIONS_ENVIRONMENT=development to accept tokens of `missions token`",
+            "set MISSIONS_JWT_JWKS to the JWKS address of your identity provider, or MISSIONS_JWT_PUBLIC_KEY_FILE to a "
+            "PEM file with its public key, or MISSIONS_ENVIRONMENT=development to accept tokens of `missions token`",
         )
-    return development_key(settings.development_key_file).public_key()
+    key = VerifyingKey(development_key(settings.development_key_file).public_key(), DEVELOPMENT_ALGORITHM)
+    return FixedKey(key)
 
 
 def mint(settings: TokenSettings, subject: str | None, kind: TokenKind, lifetime: timedelta) -> str:
@@ -177,62 +230,16 @@ def mint(settings: TokenSettings, subject: str | None, kind: TokenKind, lifetime
         "iat": now,
         "exp": now + lifetime,
     }
-    return jwt.encode(claims, development_key(settings.development_key_file), algorithm=ALGORITHM)
+    key = development_key(settings.development_key_file)
+    return jwt.encode(claims, key, algorithm=DEVELOPMENT_ALGORITHM, headers={"kid": DEVELOPMENT_KID})
 
 
-def development_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """The private key at `path`, made there if absent. Processes that start at once get the same one."""
+def _kid(token: str) -> str | None:
     try:
-        if not path.exists():
-            _make_key(path)
-    except OSError as error:
-        raise TokenKeyError(
-            f"the development key {path} can't be made: {error.strerror}",
-            "set MISSIONS_DEVELOPMENT_KEY_FILE to a path that can be written",
-        ) from error
-    key = _load(path, lambda pem: serialization.load_pem_private_key(pem, password=None))
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise TokenKeyError(f"{path} holds no P-256 private key", "delete it: a new one is made at the next start")
-    return key
-
-
-def _make_key(path: Path) -> None:
-    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # readable by its owner only
-    written = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-        try:
-            path.hardlink_to(written)  # unlike a rename, it leaves the key of whoever was first
-        except FileExistsError:
-            return
-    finally:
-        written.unlink()
-
-
-def _read_public_key(path: Path) -> ec.EllipticCurvePublicKey:
-    key = _load(path, serialization.load_pem_public_key)
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise TokenKeyError(
-            f"{path} holds another kind of key than EC P-256, which {ALGORITHM} needs",
-            "set MISSIONS_JWT_PUBLIC_KEY_FILE to the PEM file of such a key",
-        )
-    return key
-
-
-def _load(path: Path, parse: Callable[[bytes], object]) -> object:
-    try:
-        return parse(path.read_bytes())
-    except OSError as error:
-        raise TokenKeyError(
-            f"the key file {path} can't be read: {error.strerror}", "check the path and the file's mode"
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise TokenKeyError(f"{path} holds no key: {error}", "put a key in PEM form there") from error
+        kid = jwt.get_unverified_header(token).get("kid")
+    except (jwt.InvalidTokenError, ValueError, TypeError) as error:
+        raise TokenError(f"the token is not valid: {error}") from None
+    return kid if isinstance(kid, str) else None
 
 
 def _subject(claims: dict[str, Any]) -> str:

@@ -24,7 +24,8 @@ from services.adapters.ledger.users import Users
 from services.adapters.logs import get_logger
 from services.adapters.projection import Projection
 from services.adapters.question_files import QuestionFileError, load_questions
-from services.adapters.tokens import TokenKeyError, TokenVerifier
+from services.adapters.token_keys import TokenKeyError
+from services.adapters.tokens import TokenVerifier
 from services.missions.selection import QuestionCatalogue
 from services.operations.catalogue import CatalogueWatcher
 from services.operations.clockwork import Clockwork
@@ -128,7 +129,7 @@ async def run(settings: ApiSettings) -> None:
     async with open_ledger(settings, "api", size=connections, planner=BATCH_PLANNER_SETTINGS) as pool:
         catalogue = await load_catalogue(pool)
         async with _parts(settings, verifier, pool, catalogue, topics, questions) as parts:
-            await _serve(settings, create_app(parts), pool)
+            await _serve(settings, create_app(parts), pool, verifier)
 
 
 def _load_questions(settings: ApiSettings) -> QuestionCatalogue:
@@ -159,7 +160,9 @@ async def _parts(
             closing.push_async_callback(claims.aclose)
         chooser = partition_chooser(settings)
         users = Users(pool, chooser)
-        await closing.enter_async_context(background(catalogue.watch(), keep_repaired(projection, users.load)))
+        await closing.enter_async_context(
+            background(catalogue.watch(), keep_repaired(projection, users.load), verifier.keys.watch())
+        )
         issuer = Issuer(users, projection, catalogue, settings.streak_source)
         read = ReadMissions(users, projection, issuer, FreshCatalogue(catalogue))
         sweep = SweepLedger(pool, chooser)
@@ -170,13 +173,17 @@ async def _parts(
         yield Parts(verifier, read, TakeEvents(events, users, settings.topic_prefix), reset, claims, select, missions)
 
 
-async def _serve(settings: ApiSettings, app: FastAPI, pool: Pool) -> None:
+async def _serve(settings: ApiSettings, app: FastAPI, pool: Pool, verifier: TokenVerifier) -> None:
     server = HttpServer(app, settings.http_host, settings.http_port, variable="MISSIONS_HTTP_PORT")
     server.bind()
 
     async def ready() -> Mapping[str, str | None]:
         # Redis and Kafka are not in here: without them the role still answers most calls, and restarting it mends nothing.
-        return {"postgres": await check(lambda: pool.fetchval("select 1")), "http": server.trouble()}
+        return {
+            "postgres": await check(lambda: pool.fetchval("select 1")),
+            "token_keys": verifier.keys.trouble(),
+            "http": server.trouble(),
+        }
 
     async with InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host).running():
         await serve_until_signal(server)

@@ -10,7 +10,8 @@ from services.adapters.http_server import HttpServer, serve_until_signal
 from services.adapters.inside import InsideServer, check
 from services.adapters.ledger.users import Users
 from services.adapters.projection import Projection
-from services.adapters.tokens import TokenKeyError, TokenVerifier
+from services.adapters.token_keys import TokenKeyError
+from services.adapters.tokens import TokenVerifier
 from services.operations.refresh import FreshCatalogue
 from services.operations.repair import keep_repaired
 from services.operations.startup import (
@@ -59,11 +60,16 @@ async def run(settings: ClaimsSettings) -> None:
         server.bind()
 
         async def ready() -> Mapping[str, str | None]:
-            return {"postgres": await check(users.ping), "http": server.trouble()}
+            return {
+                "postgres": await check(users.ping),
+                "token_keys": verifier.keys.trouble(),
+                "http": server.trouble(),
+            }
 
         inside = InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host)
         try:
-            async with background(catalogue.watch(), keep_repaired(projection, users.load)), inside.running():
+            works = (catalogue.watch(), keep_repaired(projection, users.load), verifier.keys.watch())
+            async with background(*works), inside.running():
                 await serve_until_signal(server)
         finally:
             await projection.close()

@@ -114,7 +114,8 @@ def token(
     minutes: Annotated[int, typer.Option(min=1, max=24 * 60, help="How long it holds")] = 60,
 ) -> None:
     """Print a development token. Works only where MISSIONS_ENVIRONMENT=development."""
-    from services.adapters.tokens import TokenKeyError, TokenKind, TokenSettings, mint
+    from services.adapters.token_keys import TokenKeyError
+    from services.adapters.tokens import TokenKind, TokenSettings, mint
 
     if sum((user is not None, service, admin)) != 1:
         stop("a token is for one kind of caller", "give exactly one of --user NAME, --service, --admin")

@@ -103,7 +103,9 @@ async def test_a_time_that_is_none_is_refused_with_the_fix(system: Running) -> N
 
 async def test_a_token_is_minted_in_development_only(system: Running) -> None:
     minted = await missions(system, "token", "--user", "someone")
-    caller = TokenVerifier.from_settings(TokenSettings(_env_file=system.stack.env_file)).verify(minted.out.strip())
+    caller = await TokenVerifier.from_settings(TokenSettings(_env_file=system.stack.env_file)).verify(
+        minted.out.strip()
+    )
     assert (caller.subject, str(caller.kind)) == ("someone", "user")
 
     refused = await missions(system, "token", "--user", "someone", MISSIONS_ENVIRONMENT="production")

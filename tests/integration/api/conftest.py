@@ -11,15 +11,19 @@ from services.adapters.kafka.admin import end_offsets, ensure_topics
 from services.adapters.kafka.producer import Publisher
 from services.adapters.ledger.catalogue import CatalogueStore
 from services.adapters.ledger.connection import Pool
+from services.adapters.ledger.questions import QuestionHistory
 from services.adapters.ledger.sweep import SweepLedger
 from services.adapters.ledger.users import Users
 from services.adapters.projection import Projection
+from services.adapters.question_files import load_questions
 from services.adapters.tokens import TokenSettings, TokenVerifier
 from services.api.app import Parts, ScheduledReset, create_app
 from services.api.manage_missions import ManageMissions
 from services.api.read_missions import ReadMissions
+from services.api.select_questions import SelectQuestions
 from services.api.take_events import EventPublisher, TakeEvents
 from services.cli.topics import wanted_topics
+from services.missions.selection import QuestionCatalogue
 from services.operations.catalogue import CatalogueWatcher
 from services.operations.clockwork import Clockwork
 from services.operations.issue import Issuer
@@ -48,6 +52,12 @@ async def events(addresses: Addresses) -> AsyncIterator[EventPublisher]:
     await publisher.close()
 
 
+@pytest.fixture(scope="session")
+def course() -> QuestionCatalogue:
+    """The sample of questions."""
+    return load_questions()
+
+
 @pytest.fixture
 async def parts(
     pool: Pool,
@@ -57,14 +67,16 @@ async def parts(
     events: EventPublisher,
     addresses: Addresses,
     topic_prefix: str,
+    course: QuestionCatalogue,
 ) -> Parts:
     """What the api role is made of."""
     users = Users(pool, partition_of)
     issuer = Issuer(Users(pool, partition_of), projection, live_catalogue)
     topics = [topic.with_prefix(topic_prefix).name for topic in TOPICS_IN]
+    read = ReadMissions(users, projection, issuer, FreshCatalogue(live_catalogue))
     return Parts(
         verifier=verifier,
-        read=ReadMissions(users, projection, issuer, FreshCatalogue(live_catalogue)),
+        read=read,
         take=TakeEvents(events, users, topic_prefix),
         reset=ScheduledReset(
             Clockwork(
@@ -76,6 +88,7 @@ async def parts(
                 partial(end_offsets, addresses.kafka_bootstrap, topics),
             )
         ),
+        questions=SelectQuestions(read, QuestionHistory(pool), course, FreshCatalogue(live_catalogue)),
         missions=ManageMissions(CatalogueStore(pool), live_catalogue),
     )
 

@@ -1,8 +1,6 @@
 """GET /questions/next: what a learner gets to answer, on a real ledger, and what it costs."""
 
 import json
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,47 +9,19 @@ import pytest
 from services.adapters.ledger.connection import Pool
 from services.adapters.ledger.queries import queries
 from services.adapters.ledger.questions import HISTORY_MAX, MISTAKES_MAX, QuestionHistory
-from services.adapters.question_files import load_questions
-from services.adapters.tokens import TokenKind, TokenSettings
-from services.api.app import Parts, create_app
-from services.api.select_questions import SelectQuestions
+from services.adapters.tokens import TokenKind
 from services.missions.history import attempts
-from services.missions.selection import QuestionCatalogue
-from services.operations.catalogue import CatalogueWatcher
-from services.operations.refresh import FreshCatalogue
 from tests.support.events import answer, lesson
-from tests.support.http import Client, Clock, Upstreams, client_of, problem
+from tests.support.http import Client, Clock, Upstreams, problem
 
 Json = dict[str, Any]
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="session")
-def course() -> QuestionCatalogue:
-    """The sample."""
-    return load_questions()
 
 
 @pytest.fixture
 def clock() -> Clock:
     """Noon of today: so that nothing here meets a midnight."""
     return Clock(datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0))
-
-
-@pytest.fixture
-async def api(
-    parts: Parts,
-    pool: Pool,
-    course: QuestionCatalogue,
-    live_catalogue: CatalogueWatcher,
-    tokens: TokenSettings,
-    clock: Clock,
-) -> AsyncIterator[Client]:
-    """The api role with its question selector."""
-    select = SelectQuestions(parts.read, QuestionHistory(pool), course, FreshCatalogue(live_catalogue))
-    client = client_of(create_app(replace(parts, questions=select), clock), tokens)
-    yield client
-    await client.http.aclose()
 
 
 async def questions(api: Client, user: str, query: str = "") -> list[Json]:
