@@ -12,7 +12,8 @@ from math import sqrt
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from .journal import ANSWER, LESSON, SESSION, STREAK, Claim, Look, Record, Step, Tick, read
+from .journal import ANSWER, LESSON, SESSION, STREAK, Claim, Look, Record, Step, Tick
+from .reading import read
 from .rules import BOUND, DAY, EVER, HALF, NEVER, Counted, Values, holds, measured, period
 
 Bounds = tuple[datetime, datetime | None]
@@ -217,7 +218,7 @@ class Model:
         assignment.status, assignment.claimed_at = "CLAIMED", now
         if name not in user.claimed:
             user.claimed.add(name)
-            user.has_opened = user.has_opened or any(name in mission["requires"] for mission in self.missions)
+            user.has_opened |= any(name in mission["requires"] for mission in self.missions)
 
     def issue(self, user: User, at: datetime, recorded_at: datetime = EVER) -> None:
         """Issues the periods that hold an instant, each once, unless they are past the bound for the record that asks."""
@@ -231,8 +232,7 @@ class Model:
             bounds: dict[str, Bounds] = {kind: (start, end)} if is_new else {}
             user.issued[kind] += [(start, end)] if is_new else []
             if is_single:
-                user.has_opened = False
-                bounds["once"] = (start, None)
+                user.has_opened, bounds["once"] = False, (start, None)
             taken: set[str] = set()
             for mission in self.missions:
                 if mission["period"] == "season" and is_single and mission["opens_at"] <= at < mission["closes_at"]:
@@ -264,7 +264,7 @@ class Model:
 
     def record(self, record: Record) -> str:
         """Applies a record; what became of it."""
-        event = read(record)
+        event = read(record.value, record.headers, record.at)
         if isinstance(event, str):
             return event
         if (event["source"], event["id"]) in self.seen:
@@ -284,7 +284,7 @@ class Model:
 
     def count(self, user: User, kind: str, values: Values, at: datetime, recorded_at: datetime) -> str:
         """Counts an event in the assignments whose period holds it, and completes those that have enough."""
-        ends = [period(plan, at, each)[1] for each, plan in user.plan.items()]
+        ends = (period(plan, at, each)[1] for each, plan in user.plan.items())
         outcome = "late" if max(ends) + BOUND <= recorded_at else "unmatched"
         for a in user.assignments:
             if a.status in ("COMPLETED", "CLAIMED") or not a.starts_at <= at < (a.expires_at or NEVER):

@@ -1,12 +1,29 @@
 """The reference model is worth its name: small enough to be read at a sitting, and no line of it is the system's."""
 
 import ast
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from mission_events.testing import Example, iter_examples
+from tests.reference.reading import instant, read
+
 REFERENCE = Path(__file__).parents[1] / "reference"
-INDEPENDENT = ["model.py", "rules.py", "journal.py", "missions.py", "life.py", "learner.py", "noise.py", "compare.py"]
+INDEPENDENT = [
+    *(
+        "model.py",
+        "rules.py",
+        "journal.py",
+        "reading.py",
+        "missions.py",
+        "life.py",
+        "learner.py",
+        "noise.py",
+        "compare.py",
+    ),
+]
 LINES_MAX = 300
 
 
@@ -20,6 +37,25 @@ def test_it_imports_nothing_of_the_system(name: str) -> None:
         for module in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
     }
     assert not [module for module in imported if module.split(".")[0] in ("services", "mission_events", "tests")]
+
+
+LEARNING = [example for example in iter_examples() if example.topic.startswith("learning.")]
+
+
+@pytest.mark.parametrize("example", LEARNING, ids=[f"{e.topic}-{e.situation}" for e in LEARNING])
+def test_it_reads_every_published_example_as_the_contract_says(example: Example) -> None:
+    recorded_at = example.record_timestamp or sent_at(example)
+    found = read(example.value, example.headers, recorded_at)
+    assert (found == "dead_letter") is not example.good
+    assert isinstance(found, dict) or found == "dead_letter"
+
+
+def sent_at(example: Example) -> datetime:
+    """A time at which the example's own time is near."""
+    try:
+        return instant(json.loads(example.value or b"")["time"])
+    except (ValueError, KeyError, TypeError):
+        return datetime(2026, 11, 22, 8, tzinfo=UTC)
 
 
 def test_the_model_has_under_300_lines() -> None:
