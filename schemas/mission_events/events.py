@@ -1,14 +1,14 @@
 """What a decoded record is: an event in, an event out, or an event of a type that nobody here knows."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from mission_events.learning import LearningData
 from mission_events.missions import MissionData
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownType:
+class UnknownType(msgspec.Struct, frozen=True, gc=False):
     """A well-formed envelope of a type that is not ours: to be counted and passed over, not a dead letter."""
 
     id: str
@@ -18,8 +18,7 @@ class UnknownType:
     time: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One of the six events in. `time` is in UTC; (`source`, `id`) is what duplicates are known by."""
 
     id: str
@@ -39,8 +38,7 @@ class Event:
         return self.data.__pydantic_serializer__.to_json(self.data, exclude_none=True).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class OutEvent:
+class OutEvent(msgspec.Struct, frozen=True, gc=False):
     """One of the events out, as a consumer gets it. `time` is in UTC; duplicates are known by `id`."""
 
     id: str

@@ -1,7 +1,7 @@
 """The events out: what the mission system publishes about assignments and grants, and the rewards in them."""
 
 from typing import Annotated, Literal
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic import Field
 
@@ -15,12 +15,15 @@ from mission_events.fields import (
     Identifier,
     Instant,
 )
+from mission_events.uuids import uuid5_texts
 
 SOURCE = "mission-system"
 """The `source` of every event out."""
 
 EVENT_ID_NAMESPACE = UUID("6f2bdc1e-6a50-5d0e-9a52-7d1f4b1c0a33")
 """Event ids are uuid5 in this namespace. It must never change: one id means one payload, for ever."""
+
+_uuid5 = uuid5_texts(EVENT_ID_NAMESPACE)
 
 MissionType = Literal["daily", "weekly", "skill_practice", "streak", "language", "special"]
 Amount = Annotated[int, Field(ge=1, le=MAX_COUNT)]
@@ -177,4 +180,9 @@ def event_id(data: MissionData) -> str:
     """The one id of an event out with this data: the grant's own, else a uuid5 of type and assignment."""
     if isinstance(data, RewardGranted):
         return data.grant_id
-    return str(uuid5(EVENT_ID_NAMESPACE, f"{MISSION_TYPES[type(data)]}/{data.assignment_id}"))
+    return assignment_event_id(MISSION_TYPES[type(data)], data.assignment_id)
+
+
+def assignment_event_id(event_type: str, assignment_id: str) -> str:
+    """The one id of an event out of this type about this assignment."""
+    return _uuid5(f"{event_type}/{assignment_id}")

@@ -1,9 +1,10 @@
 """The events out: what is told to the world of an assignment or a grant. One id, one payload, for ever."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
+
+import msgspec
 
 from mission_events import encode, event_id, topic_of
 from mission_events.missions import (
@@ -13,7 +14,9 @@ from mission_events.missions import (
     MissionData,
     MissionExpired,
     RewardGranted,
+    assignment_event_id,
 )
+from mission_events.times import format_time
 
 from .catalogue import Catalogue
 from .claiming import Grant
@@ -21,11 +24,10 @@ from .compiled import CompiledMission
 from .state import Assignment
 
 LETTERS_MAX = 4096
-"""Encoded `mission-assigned` events kept: one for each mission version and period that users are just getting."""
+"""Encoded events kept of each kind: one for each mission version and period that users are just getting or completing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(msgspec.Struct, frozen=True, gc=False):
     """One message to publish: the record's key is `user_id`, its value `payload`."""
 
     topic: str
@@ -47,18 +49,8 @@ def completed(user_id: str, assignment: Assignment, catalogue: Catalogue) -> Ann
     if assignment.completed_at is None:
         raise ValueError(f"assignment {assignment.assignment_id} is not completed; announce it when it is")
     compiled = catalogue.get(assignment.mission_id, assignment.mission_version)
-    data = MissionCompleted.model_validate(
-        {
-            "assignment_id": assignment.assignment_id,
-            "mission_id": assignment.mission_id,
-            "mission_version": assignment.mission_version,
-            "mission_type": compiled.mission.type,
-            "completed_at": assignment.completed_at,
-            "claimable_until": assignment.claimable_until,
-            "rewards": list(compiled.rewards),
-        }
-    )
-    return _announcement(user_id, data, assignment.completed_at)
+    letter = _completed_letter(compiled, assignment.claimable_until)
+    return letter.to(user_id, assignment.assignment_id, assignment.completed_at)
 
 
 def granted(user_id: str, grant: Grant) -> Announcement:
@@ -108,25 +100,33 @@ def overall(compiled: CompiledMission, progress: Sequence[float]) -> tuple[float
 
 _SOMEBODY = "somebody:73ac49d6-8d0a-4b36-a5bb-2a4d2a0a2f3e"
 _SOMETHING = "something:0f1f5d53-5f0e-4d0b-8ac1-6f6d0d2c9b11"
+_SOMETIME = datetime(1583, 2, 3, 4, 5, 6, 789012, UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class _Letter:
-    """An event for many users, encoded once: it differs in ids and subject only, which need no escaping in JSON."""
+class _Letter(msgspec.Struct, frozen=True):
+    """An event for many users, encoded once: what differs from user to user needs no escaping in JSON."""
 
-    data: MissionAssigned
+    event_type: str
     topic: str
-    payload: bytes
-    stands_for: tuple[bytes, bytes, bytes]
-    """What stands in the payload for event id, user id and assignment id."""
+    payload: str
+    """With the places to fill in: `id`, `user`, `assignment` and `time`."""
 
-    def to(self, user_id: str, assignment_id: str) -> Announcement:
-        """The event for one user."""
-        message_id = event_id(self.data.model_copy(update={"assignment_id": assignment_id}))
-        payload = self.payload
-        for stand_in, value in zip(self.stands_for, (message_id, user_id, assignment_id), strict=True):
-            payload = payload.replace(stand_in, value.encode())
-        return Announcement(self.topic, message_id, user_id, payload)
+    def to(self, user_id: str, assignment_id: str, time: datetime | None = None) -> Announcement:
+        """The event for one user; `time` where that differs too."""
+        message_id = assignment_event_id(self.event_type, assignment_id)
+        told = "" if time is None else format_time(time)
+        filled = self.payload % {"id": message_id, "user": user_id, "assignment": assignment_id, "time": told}
+        return Announcement(self.topic, message_id, user_id, filled.encode())
+
+
+def _letter(data: MissionData, time: datetime) -> _Letter:
+    """The letter of which this is the event for nobody."""
+    one = _announcement(_SOMEBODY, data, time)
+    payload = one.payload.decode().replace("%", "%%")
+    stands_for = {one.id: "id", _SOMEBODY: "user", _SOMETHING: "assignment", format_time(_SOMETIME): "time"}
+    for stand_in, name in stands_for.items():
+        payload = payload.replace(stand_in, f"%({name})s")
+    return _Letter(MISSION_TYPES[type(data)], one.topic, payload)
 
 
 @lru_cache(maxsize=LETTERS_MAX)
@@ -143,9 +143,23 @@ def _assigned_letter(compiled: CompiledMission, starts_at: datetime, expires_at:
             "objectives": [{"id": o.id, "target": o.target} for o in mission.objectives],
         }
     )
-    announcement = _announcement(_SOMEBODY, data, starts_at)
-    stands_for = (announcement.id.encode(), _SOMEBODY.encode(), _SOMETHING.encode())
-    return _Letter(data, announcement.topic, announcement.payload, stands_for)
+    return _letter(data, starts_at)
+
+
+@lru_cache(maxsize=LETTERS_MAX)
+def _completed_letter(compiled: CompiledMission, claimable_until: datetime | None) -> _Letter:
+    data = MissionCompleted.model_validate(
+        {
+            "assignment_id": _SOMETHING,
+            "mission_id": compiled.mission.id,
+            "mission_version": compiled.mission.version,
+            "mission_type": compiled.mission.type,
+            "completed_at": _SOMETIME,
+            "claimable_until": claimable_until,
+            "rewards": list(compiled.rewards),
+        }
+    )
+    return _letter(data, _SOMETIME)
 
 
 def _announcement(user_id: str, data: MissionData, time: datetime) -> Announcement:

@@ -1,9 +1,10 @@
 """The fold that everything meets in: the events of one user, one after the other, onto the user's state."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from mission_events import Event
 
@@ -42,26 +43,25 @@ class Recorded(NamedTuple):
     recorded_at: datetime
 
 
-@dataclass(slots=True)
-class Decision:
+class Decision(msgspec.Struct, gc=False):
     """What a batch of one user's events comes to."""
 
     state: UserState
     """The state that was given, changed in place."""
     changed: bool = False
     """Whether it must be saved."""
-    issued: list[Assignment] = field(default_factory=list)
-    completed: list[Assignment] = field(default_factory=list)
+    issued: list[Assignment] = []
+    completed: list[Assignment] = []
     """The assignments that these events completed."""
-    forgotten: list[Assignment] = field(default_factory=list)
+    forgotten: list[Assignment] = []
     """Ended assignments that left the state; the ledger's assignment rows still have them."""
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[Outcome] = []
     """One for each event, in order."""
-    answered: dict[str, QuestionRecord] = field(default_factory=dict)
+    answered: dict[str, QuestionRecord] = {}
     """New records by question id."""
-    answers_before: dict[str, int] = field(default_factory=dict)
+    answers_before: dict[str, int] = {}
     """`answers` of each record in `answered` before this batch; 0 = there was none."""
-    streak_changes: list[StreakChange] = field(default_factory=list)
+    streak_changes: list[StreakChange] = []
     """To be published, in this order; only where the streak is derived."""
 
 

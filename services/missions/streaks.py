@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
-from uuid import uuid5
 
 from mission_events import StreakUpdated, encode_event, topic_of
 from mission_events.codec import MAX_BEHIND
@@ -19,7 +18,7 @@ from mission_events.missions import SOURCE
 
 from .announcements import Announcement
 from .fields import ITEM_USED, LESSON_COMPLETED, STREAK_UPDATED
-from .ids import NAMESPACE
+from .ids import uuid5_text
 from .periods import UNKNOWN_ZONE, daily_period, first_instant, local_day
 from .profile import RECENT_DAYS_MAX, STREAK_FREEZE
 from .state import StudyDays, UserState, ZoneSegment
@@ -133,7 +132,7 @@ def observe_zone_change(state: UserState, at: datetime) -> None:
 def streak_updated(user_id: str, change: StreakChange) -> Announcement:
     """The event that tells a change. Its id follows from what it says, so that a replay says it under the same id."""
     day = date.fromordinal(change.day)
-    event_id = str(uuid5(NAMESPACE, f"streak/{user_id}/{day.isoformat()}/{change.days}/{change.change}"))
+    event_id = uuid5_text(f"streak/{user_id}/{day.isoformat()}/{change.days}/{change.change}")
     data = StreakUpdated(days=change.days, day=day, change=change.change)
     payload = encode_event(data, event_id=event_id, source=SOURCE, subject=user_id, time=change.at)
     return Announcement(topic_of(STREAK_UPDATED).name, event_id, user_id, payload)

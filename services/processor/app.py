@@ -21,7 +21,7 @@ from services.operations.startup import background, crash_points_of, load_catalo
 from .apply_batch import RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX, STEPS, ApplyBatch
 from .settings import ProcessorSettings
 
-COLLECT_AFTER_OBJECTS = 200_000
+COLLECT_AFTER_OBJECTS = 1_000_000
 """Containers more than were freed: above what the largest usual batch holds at once."""
 
 GAUGES_SECONDS = 2.0

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from mission_events import QuestionAnswered
 from services.adapters.ledger.batch import BatchTransaction, LoggedEvent
 from services.adapters.ledger.writer import UserChange
@@ -31,8 +33,7 @@ class Given:
     streak_source: StreakSource
 
 
-@dataclass(slots=True)
-class _User:
+class _User(msgspec.Struct, gc=False):
     decision: Decision
     change: UserChange | None
     show: bool
@@ -118,7 +119,7 @@ async def _load_questions(
             (e.event.subject, e.event.data.question_id)
             for group in groups
             for e in group
-            if isinstance(e.event.data, QuestionAnswered)
+            if type(e.event.data) is QuestionAnswered
         }
     )
     found: dict[str, dict[str, QuestionRecord]] = {}

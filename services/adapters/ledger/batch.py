@@ -43,8 +43,7 @@ class Tally:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedEvent:
+class LoggedEvent(msgspec.Struct, frozen=True, gc=False):
     """An accepted event with where and when the log recorded it."""
 
     event: Event

@@ -1,7 +1,8 @@
 """Puts messages into the outbox, inside the transaction that decided them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from services.missions.announcements import Announcement
 
@@ -14,8 +15,7 @@ PartitionOf = Callable[[bytes | None], int]
 """Output partition of a key: murmur2, as Java clients and aiokafka choose it."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxMessage:
+class OutboxMessage(msgspec.Struct, frozen=True, gc=False):
     """One message to publish: `message_id` is its id for ever."""
 
     topic: str
@@ -34,9 +34,10 @@ def message_of(announcement: Announcement) -> OutboxMessage:
 async def insert_outbox(connection: Connection, messages: Sequence[OutboxMessage], partition_of: PartitionOf) -> None:
     """Adds messages in the order given. A user's messages must be added under the lock of its `user_state` row."""
     if messages:
+        partitions = {key: partition_of(key) for key in {m.key for m in messages}}
         await connection.execute(
             _SQL["insert_outbox"],
-            [partition_of(m.key) for m in messages],
+            [partitions[m.key] for m in messages],
             [m.message_id for m in messages],
             [m.topic for m in messages],
             [m.key for m in messages],

@@ -3,7 +3,6 @@
 import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import asyncpg
@@ -24,8 +23,7 @@ EXPIRED_LOOKBACK = timedelta(days=60)
 """How far back a reload looks for assignments that the sweep has ended; longer than any assignment stays in a state after its end."""
 
 
-@dataclass(slots=True)
-class UserChange:
+class UserChange(msgspec.Struct, gc=False):
     """What a transaction changes of one user. Saving gives the state its new version and stamp."""
 
     state: UserState
@@ -33,13 +31,13 @@ class UserChange:
     version_before: int
     """As it was read; 0 = the user is new to the ledger."""
     stamp_before: int
-    issued: list[Assignment] = field(default_factory=list)
-    completed: list[Assignment] = field(default_factory=list)
-    answered: list[tuple[QuestionRecord, int]] = field(default_factory=list)
+    issued: list[Assignment] = []
+    completed: list[Assignment] = []
+    answered: list[tuple[QuestionRecord, int]] = []
     """Question rows with the number of answers that they had when they were read (0 = no row)."""
-    forgotten: list[Assignment] = field(default_factory=list)
+    forgotten: list[Assignment] = []
     """Ended assignments that left the state; the rows of those still open keep the progress that they had reached."""
-    announcements: list[Announcement] = field(default_factory=list)
+    announcements: list[Announcement] = []
     encoded: bytes = b""
     """The state as it was saved, so that the projection need not encode it again."""
 
