@@ -105,6 +105,11 @@ life: venv ## a longer random life against the independent model (DAYS=21 USERS=
 	@MISSIONS_LIFE_DAYS=$(or $(DAYS),21) MISSIONS_LIFE_USERS=$(or $(USERS),100) MISSIONS_LIFE_SEED=$(SEED) \
 	  $(PYTEST) tests/journeys/test_seven_days.py -s $(ARGS)
 
+.PHONY: relay-storm
+relay-storm: venv ## two relays and their servers die again and again (RUNS=5 FAULTS=14 SEED=…)
+	@MISSIONS_STORM_RUNS=$(or $(RUNS),5) MISSIONS_STORM_FAULTS=$(or $(FAULTS),14) MISSIONS_STORM_SEED=$(SEED) \
+	  $(PYTEST) tests/integration/relay/test_storm.py -s -q $(ARGS)
+
 .PHONY: bench
 bench: venv ## events per second through the whole pipeline, beside its peer
 	@$(BIN)/python -m benchmarks.pipeline $(ARGS)

@@ -11,7 +11,7 @@ from services.adapters.ledger.relay_store import CheckpointMoved, ConnectionLost
 from services.adapters.logs import get_logger
 from services.adapters.metrics import RELAY_ERRORS, RELAY_LANES_HELD
 
-from .publication import KnownIds, OnStep, Publication, Taken, no_hook
+from .publication import OnStep, Publication, Taken, no_hook
 
 _log = get_logger(__name__)
 
@@ -47,7 +47,6 @@ class Lane:
         self._topics = topics
         self._store = store
         self._on_step = on_step
-        self._known = KnownIds()
         self._limits: dict[str, int] = {}
         self._ceilings: dict[str, int] = {}
         self._failures = 0
@@ -82,9 +81,7 @@ class Lane:
             try:
                 async with self._topics.writer(self.partition) as writer:
                     self._limits = {topic: self._limit(topic, limit) for topic, limit in writer.limits.items()}
-                    publication = Publication(
-                        self.partition, self._topics, ledger, writer, self._known, self._limits, self._on_step
-                    )
+                    publication = Publication(self.partition, self._topics, ledger, writer, self._limits, self._on_step)
                     await publication.catch_up()
                     await self._publish_on(publication, stopping)
             finally:

@@ -1,6 +1,6 @@
 """One stretch of publishing: from the opening of a writer until the first error, or until the lane is given up."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from enum import Enum
 from typing import Final, Literal, get_args
@@ -19,9 +19,6 @@ BATCH_MESSAGES = 500
 
 BATCH_BYTES = 8 * 1024 * 1024
 """In one transaction: what a lane may hold in memory, when dead letters are big."""
-
-REMEMBERED_IDS_MAX = 100_000
-"""Ids that a lane remembers; 10 MB at most. See `KnownIds`."""
 
 Step = Literal["read", "durable", "sent", "published", "marked"]
 """Places in a batch's way: read from the outbox, durable in Postgres, sent to Kafka, committed there, marked in Postgres."""
@@ -45,34 +42,6 @@ async def no_hook(_step: Step) -> None:
     """Does nothing."""
 
 
-class KnownIds:
-    """Ids found published that did not wait in the outbox.
-
-    They are there when Postgres has lost its newest commits (a crash, or a standby that took over): the events that led to
-    those messages are applied again, and the same messages come into the outbox again, with the same ids. The newest
-    `REMEMBERED_IDS_MAX` are kept for the life of the lane, in memory: if the relay too is restarted before the messages are
-    back, or more are lost at once, they are published twice, under the same ids, which the contract allows.
-    """
-
-    def __init__(self, limit: int = REMEMBERED_IDS_MAX) -> None:
-        self._ids: dict[str, None] = {}
-        self._limit = limit
-
-    def add(self, ids: Iterable[str]) -> None:
-        """Remembers these, and forgets the oldest beyond the limit."""
-        for each in ids:
-            self._ids.pop(each, None)
-            self._ids[each] = None
-        while len(self._ids) > self._limit:
-            del self._ids[next(iter(self._ids))]
-
-    def __contains__(self, message_id: str) -> bool:
-        return message_id in self._ids
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-
 class Publication:
     """Takes messages from one partition of the outbox to Kafka, each once for a `read_committed` reader.
 
@@ -88,7 +57,6 @@ class Publication:
         topics: OutputTopics,
         ledger: LaneLedger,
         writer: TransactionalWriter,
-        known: KnownIds,
         limits: Mapping[str, int],
         on_step: OnStep = no_hook,
     ) -> None:
@@ -97,7 +65,6 @@ class Publication:
         self._topics = topics
         self._ledger = ledger
         self._writer = writer
-        self._known = known
         self._limits = limits
         self._on_step = on_step
         self._checkpoints: dict[str, int] = {}
@@ -121,9 +88,7 @@ class Publication:
                     move = {piece.topic: (before, piece.next_offset)}
                     waited = await self._ledger.mark_found(piece.message_ids, move)
                     self._checkpoints[piece.topic] = piece.next_offset
-                    missing = [each for each in piece.message_ids if each not in waited]
-                    self._known.add(missing)
-                    marked, unknown = marked + len(waited), unknown + len(missing)
+                    marked, unknown = marked + waited, unknown + len(piece.message_ids) - waited
         if marked or unknown:
             _log.info("found published messages", partition=self._partition, marked=marked, not_in_outbox=unknown)
 
@@ -135,8 +100,7 @@ class Publication:
         if not rows:
             return Taken.NOTHING
         await self._on_step("read")
-        fresh = [row for row in rows if row.message_id not in self._known]
-        messages = [to_publish(row, self._partition, self._limits) for row in fresh]
+        messages = [to_publish(row, self._partition, self._limits) for row in rows if not row.is_published]
         ends = await self._publish(messages) if messages else {}
         advance = {topic: (self._checkpoints[topic], end) for topic, end in ends.items()}
         await self._ledger.mark_published([row.seq for row in rows], advance)

@@ -8,7 +8,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NodeNotReadyError
+from aiokafka.protocol.transaction import EndTxnRequest
 
 PACE_SECONDS = 0.1
 """Between two requests for metadata while no broker answers; what the client itself takes elsewhere."""
@@ -38,6 +39,32 @@ def pace(client: AIOKafkaClient) -> None:
         return answered
 
     client._metadata_update = ask_and_wait
+
+
+class AnswerLost(Exception):
+    """A transaction's end was asked for, and the answer did not come: it may have ended, or may yet end, or not."""
+
+
+def end_transactions_once(producer: AIOKafkaProducer) -> None:
+    """Lets a producer fail for good when the answer to a transaction's end is lost, instead of asking again by itself.
+
+    In the protocol that this client speaks, the broker cannot tell a request that was held up on its way from one that ends
+    the next transaction, and so the first asking could end that one half way. A new writer has a new epoch, which what
+    is still on its way does not have.
+    """
+    send = producer.client.send
+
+    async def send_once(node_id: int, request: Any, **options: Any) -> Any:
+        try:
+            return await send(node_id, request, **options)
+        except NodeNotReadyError:
+            raise  # it was not sent
+        except KafkaError as error:
+            if isinstance(request, EndTxnRequest):
+                raise AnswerLost("the answer to the end of a transaction was lost") from error
+            raise
+
+    producer.client.send = send_once
 
 
 async def close_admin(admin: AIOKafkaAdminClient) -> None:

@@ -22,7 +22,7 @@ from aiokafka.errors import (
 from mission_events import Topic
 from mission_events.dead_letter import PREFIX as DEAD_LETTER_PREFIX
 
-from .clients import close_admin, close_consumer, close_producer, look_at, pace
+from .clients import close_admin, close_consumer, close_producer, end_transactions_once, look_at, pace
 from .errors import BrokerUnreachable, PublisherFenced, PublishFailed, TopicsMissing
 
 DEAD_LETTER_TOPIC = "missions.dead-letter"
@@ -32,7 +32,7 @@ _LIMIT = "max.message.bytes"
 
 ANSWER_SECONDS = 10.0
 """For each step of a transaction. Beyond it nobody knows what became of the step, and the writer is given up.
-Far below the client's own request timeout: the client never repeats a step whose first try may still be under way."""
+Far below the client's own request timeout, after which it would ask again while the first try may still be under way."""
 
 REQUEST_SECONDS = 40.0
 
@@ -243,6 +243,7 @@ class OutputTopics:
             max_batch_size=BATCH_BYTES_MAX,
         )
         pace(producer.client)
+        end_transactions_once(producer)
         try:
             with _failures_of("open a transactional writer"):
                 async with asyncio.timeout(OPEN_SECONDS):
@@ -275,6 +276,9 @@ class OutputTopics:
                     await consumer.start()
                 tops = {TopicPartition(self._prefix + name, partitions[name]): name for name in since}
                 consumer.assign(list(tops))
+                # A broker that has just become leader may not know yet how much is committed, and a fetch shows less
+                # than there is. Asked for the end it answers only once it knows.
+                await consumer.end_offsets(list(tops))
                 for top, name in tops.items():
                     consumer.seek(top, since[name])
                 async for piece in _scan(consumer, tops):

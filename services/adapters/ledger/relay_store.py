@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 
@@ -18,6 +18,14 @@ LOCK_CLASS = 0x4D52
 
 PENDING_COUNTED_MAX = 100_000
 """The backlog is counted up to here."""
+
+LANE_IDLE_SECONDS = 45.0
+"""A lane that asks nothing for so long is frozen (a stopped process, a paused machine), and Postgres ends its session: its lock
+is free, and another relay goes on. An idle lane asks several times a second; longest silent is one that opens its writer, 40 s
+on a broker that hardly answers. One that wakes up afterwards is fenced."""
+
+FOUND_KEPT = timedelta(days=35)
+"""For how long ids found published are kept: as long as the event log keeps events that could be applied again."""
 
 LANE_PLANNER_SETTINGS = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
 """The outbox is nearly empty or very full, and its statistics are always of another moment: walk its index, whatever they say."""
@@ -33,7 +41,8 @@ class ConnectionLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PendingMessage:
-    """One row of the outbox. `topic` has no prefix; `headers` are the stored ones, None where there are none."""
+    """One row of the outbox. `topic` has no prefix; `headers` are the stored ones, None where there are none. `is_published`: it
+    was found in Kafka before it came into the outbox."""
 
     seq: int
     message_id: str
@@ -41,6 +50,7 @@ class PendingMessage:
     key: bytes | None
     payload: bytes | None
     headers: tuple[tuple[str, bytes | None], ...] | None
+    is_published: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,11 @@ class LaneLedger:
         self._partition = partition
 
     async def checkpoints(self, topics: Sequence[str]) -> dict[str, int]:
-        """For each topic the offset up to which everything of ours is marked; 0 for a topic that is new."""
+        """For each topic the offset up to which everything of ours is marked; 0 for a topic that is new.
+
+        Also forgets what was found published longer than `FOUND_KEPT` ago.
+        """
+        await self._connection.execute(_SQL["forget_found"], FOUND_KEPT)
         await self._connection.execute(_SQL["open_checkpoints"], list(topics), self._partition)
         rows = await self._connection.fetch(_SQL["checkpoints"], list(topics), self._partition)
         return {row[0]: row[1] for row in rows}
@@ -88,12 +102,20 @@ class LaneLedger:
             await self._advance(advance)
             await self._connection.execute(_SQL["delete_published"], self._partition, list(seqs))
 
-    async def mark_found(self, message_ids: Sequence[str], advance: Mapping[str, tuple[int, int]]) -> set[str]:
-        """As `mark_published`, for messages found in Kafka by their id. Returns the ids that did wait in the outbox."""
+    async def mark_found(self, message_ids: Sequence[str], advance: Mapping[str, tuple[int, int]]) -> int:
+        """As `mark_published`, for messages found in Kafka by their id. Returns how many did wait in the outbox.
+
+        The ids of the others are kept. They are there when Postgres has lost its newest commits (a standby that took over, a
+        restored backup): the events that led to those messages are applied again, and the same messages come into the
+        outbox again, with the same ids, which `pending` then shows as published.
+        """
         async with self._connection.transaction():
             await self._advance(advance)
             rows = await self._connection.fetch(_SQL["delete_found"], self._partition, list(message_ids))
-        return {row[0] for row in rows}
+            waited = {row[0] for row in rows}
+            if others := [each for each in message_ids if each not in waited]:
+                await self._connection.execute(_SQL["keep_found"], others)
+        return len(waited)
 
     async def _advance(self, advance: Mapping[str, tuple[int, int]]) -> None:
         if not advance:
@@ -127,8 +149,8 @@ class RelayStore:
         """
         async with self._pool.acquire() as connection:
             # The pool takes both back when the connection returns to it.
+            await connection.fetch(_SQL["begin_lane"], str(int(LANE_IDLE_SECONDS * 1000)))
             if await connection.fetchval(_SQL["try_lock"], LOCK_CLASS, partition):
-                await connection.execute(_SQL["begin_lane"])
                 try:
                     yield LaneLedger(connection, partition)
                 # So the driver says, at times, that a connection broke under a statement.
@@ -153,8 +175,10 @@ class RelayStore:
 
 
 def _message(row: Row) -> PendingMessage:
-    seq, message_id, topic, key, payload, headers = row
-    return PendingMessage(seq, message_id, topic, key, payload, None if headers is None else _headers(headers))
+    seq, message_id, topic, key, payload, headers, is_published = row
+    return PendingMessage(
+        seq, message_id, topic, key, payload, None if headers is None else _headers(headers), is_published
+    )
 
 
 def _headers(text: str) -> tuple[tuple[str, bytes | None], ...]:

@@ -160,6 +160,28 @@ async def test_what_a_killed_worker_did_not_project_is_projected_by_the_next_del
     assert (await progress(pool, "bob"))["daily-xp-20"] == 4
 
 
+class Killed(Exception):
+    """The worker ends here."""
+
+
+async def test_the_projection_is_told_nothing_that_the_ledger_may_still_take_back(
+    apply: ApplyBatch, pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher
+) -> None:
+    async def at_step(step: str) -> None:
+        if step == "before_commit":
+            raise Killed
+
+    doomed = ApplyBatch(BatchLedger(pool, partition_of), projection, live_catalogue, lanes_max=8, at_step=at_step)
+    first = batch(XP, 0, event("ann", xp(20)))
+    with pytest.raises(Killed):
+        await doomed(first)
+    assert await projection.load(["ann"]) == {}
+
+    await apply(first)
+
+    assert await projection.load(["ann"]) == {"ann": await state_of(pool, "ann")}
+
+
 async def test_offsets_without_records_are_accounted_as_skipped(apply: ApplyBatch, pool: Pool) -> None:
     await apply(batch(XP, 0, event("ann", xp(1)), end=5))
     await apply(batch(XP, 5, event("ann", xp(1))))

@@ -1,12 +1,16 @@
 """Servers go away and come back: the relay waits, says so, and goes on."""
 
 import asyncio
+import itertools
 import logging
 import time
 
 import aiokafka
 import confluent_kafka
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.transaction import EndTxnRequest
 
 from services.adapters.kafka import transactional
 from services.adapters.kafka.clients import close_consumer, pace
@@ -147,6 +151,37 @@ async def test_messages_behind_another_producers_open_transaction_are_not_overlo
         await asyncio.to_thread(strangers[0].commit_transaction)
         await world.drained()
     assert_once_and_in_order([record for record in await world.read() if record.key != STRANGER], put)
+
+
+async def test_a_commit_whose_answer_is_lost_is_not_asked_again_but_looked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first asking might be held up on its way and end the next transaction half way."""
+    send = AIOKafkaClient.send
+    lost: set[tuple[int, int]] = set()
+    asked_again: list[tuple[int, int]] = []
+    ends = itertools.count(1)
+
+    async def lose_some_answers(client: AIOKafkaClient, node: int, request: object, **options: object) -> object:
+        if not isinstance(request, EndTxnRequest):
+            return await send(client, node, request, **options)
+        writer = (request._producer_id, request._producer_epoch)
+        if writer in lost:
+            asked_again.append(writer)
+        answer = await send(client, node, request, **options)
+        if next(ends) % 3 == 0:
+            lost.add(writer)
+            raise KafkaConnectionError("the connection broke before the answer came")
+        return answer
+
+    monkeypatch.setattr(AIOKafkaClient, "send", lose_some_answers)
+    put = messages(users=60, each=150)
+    await world.put(put)
+    async with world.relay():
+        await world.drained()
+    assert lost
+    assert not asked_again
+    assert_once_and_in_order(await world.read(), put)
 
 
 async def test_a_client_that_does_not_know_its_leader_asks_an_absent_broker_with_pauses(

@@ -115,26 +115,3 @@ async def test_the_process_publishes_shows_it_on_its_inside_port_and_ends_well_o
     async with world.relay():
         await world.drained()
     assert_once_and_in_order(await world.read(), put + more)
-
-
-async def test_a_relay_frozen_for_a_while_and_replaced_publishes_nothing_when_it_wakes(world: World) -> None:
-    put = messages(users=60, each=150)
-    async with relay_process(world, free_port()) as process:
-        await world.put(put)
-
-        async def it_is_at_work() -> bool:
-            return await world.waiting() < len(put)
-
-        await until(it_is_at_work)
-        process.send_signal(signal.SIGSTOP)
-        # The frozen process would keep its locks.
-        await world.break_locks()
-        async with world.relay():
-            await world.drained()
-        process.send_signal(signal.SIGCONT)
-        more = messages(users=60, each=5, start=150)
-        await world.put(more)
-        await world.drained()
-        process.send_signal(signal.SIGTERM)
-        assert await process.wait() == 0
-    assert_once_and_in_order(await world.read(), put + more)

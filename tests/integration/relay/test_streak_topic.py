@@ -1,7 +1,6 @@
 """Derived streaks go to a topic in, which has partitions of its own number: each message once, in order, through crashes."""
 
 import asyncio
-from typing import get_args
 
 import confluent_kafka
 import pytest
@@ -15,7 +14,6 @@ from services.adapters.ledger.outbox import OutboxMessage
 from services.adapters.ledger.relay_store import RelayStore
 from services.missions.streaks import StreakSource
 from services.relay import app
-from services.relay.publication import Step
 from tests.integration.relay.world import (
     PARTITIONS,
     PATIENCE_SECONDS,
@@ -102,16 +100,7 @@ async def test_a_relay_cut_off_at_any_step_repeats_no_streak(streak_world: Strea
     await streak_world.make_streak_topic(partitions)
     put = streak_messages(60, 60)
     await streak_world.put(put)
-    for step in get_args(Step):
-        reached = asyncio.Event()
-
-        async def on_step(now: Step, wanted: str = step, reached: asyncio.Event = reached) -> None:
-            if now == wanted:
-                reached.set()
-                await asyncio.Event().wait()
-
-        async with streak_world.relay(on_step, cut_off=True):
-            await reached.wait()
+    await streak_world.cut_off_at_every_step()
     async with streak_world.relay():
         await streak_world.drained()
     assert_once_and_in_order(await streak_world.read_streaks(), put)

@@ -1,7 +1,12 @@
 """Relays run in several copies: they share the partitions, take over from each other, and a stalled one is fenced."""
 
 import asyncio
+import signal
 
+import pytest
+
+from services.adapters.ledger import relay_store
+from services.adapters.ledger.relay_store import RelayStore
 from services.adapters.metrics import RELAY_ERRORS
 from services.relay.publication import Step
 from services.relay.relay import Relay
@@ -51,8 +56,6 @@ async def _stall_and_take_over(world: World, stalled_at: Step) -> None:
 
         await until(all_lanes_are_stalled)
         async with world.relay() as second:
-            # Only the stalled relay has locks: the second one still asks for them.
-            await world.break_locks()
             await world.drained()
             assert held(second) == list(range(PARTITIONS))
             go_on.set()
@@ -67,10 +70,18 @@ async def _stall_and_take_over(world: World, stalled_at: Step) -> None:
     assert_once_and_in_order(await world.read(), put + more)
 
 
+@pytest.fixture
+def noticed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stalled lane's lock is given to others after two seconds."""
+    monkeypatch.setattr(relay_store, "LANE_IDLE_SECONDS", 2.0)
+
+
+@pytest.mark.usefixtures("noticed_soon")
 async def test_a_relay_stalled_before_it_sends_is_fenced(world: World) -> None:
     await _stall_and_take_over(world, "durable")
 
 
+@pytest.mark.usefixtures("noticed_soon")
 async def test_a_relay_stalled_between_send_and_commit_is_fenced_and_publishes_nothing(world: World) -> None:
     fenced = RELAY_ERRORS.labels("PublisherFenced")
     before = fenced._value.get()
@@ -78,5 +89,49 @@ async def test_a_relay_stalled_between_send_and_commit_is_fenced_and_publishes_n
     assert fenced._value.get() >= before + PARTITIONS
 
 
+@pytest.mark.usefixtures("noticed_soon")
 async def test_a_relay_stalled_between_commit_and_mark_leads_to_no_repeat(world: World) -> None:
     await _stall_and_take_over(world, "published")
+
+
+@pytest.mark.usefixtures("noticed_soon")
+async def test_a_relay_frozen_between_the_messages_of_one_statement_loses_its_lock_too(world: World) -> None:
+    store = RelayStore(world.pool)
+    async with store.lane(0) as frozen:
+        assert frozen is not None
+        # The driver asks for a plan, and leaves the server waiting for what comes next.
+        await frozen._connection.prepare("select 1")
+
+        async def another_one_gets_it() -> bool:
+            async with store.lane(0) as lane:
+                return lane is not None
+
+        await until(another_one_gets_it)
+
+
+async def test_a_frozen_relay_loses_its_partitions_and_publishes_nothing_when_it_wakes(world: World) -> None:
+    put = messages(users=60, each=150)
+    frozen = await world.start_process("--name", "frozen", "--idle-seconds", "2")
+    try:
+        await world.put(put)
+
+        async def it_is_at_work() -> bool:
+            return await world.waiting() < len(put)
+
+        await until(it_is_at_work)
+        frozen.send_signal(signal.SIGSTOP)
+        async with world.relay():
+            await world.drained()
+            assert "frozen" not in await world.holders()
+            frozen.send_signal(signal.SIGCONT)
+            more = messages(users=60, each=5, start=150)
+            await world.put(more)
+            await world.drained()
+        # Alone again, it goes on where the other one has stopped.
+        last = messages(users=60, each=1, start=155)
+        await world.put(last)
+        await world.drained()
+    finally:
+        frozen.kill()
+        await frozen.wait()
+    assert_once_and_in_order(await world.read(), put + more + last)

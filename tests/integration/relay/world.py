@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import sys
 import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import confluent_kafka
 
@@ -19,7 +21,7 @@ from services.adapters.kafka.transactional import OutputTopics
 from services.adapters.ledger.connection import Pool, open_pool
 from services.adapters.ledger.outbox import OutboxMessage, insert_outbox
 from services.adapters.ledger.relay_store import LANE_PLANNER_SETTINGS, RelayStore
-from services.relay.publication import OnStep, no_hook
+from services.relay.publication import OnStep, Step, no_hook
 from services.relay.relay import Relay
 
 PARTITIONS = 4
@@ -94,9 +96,27 @@ class World:
             "where l.locktype = 'advisory' and d.datname = current_database()"
         )
 
+    async def start_process(self, *options: str) -> asyncio.subprocess.Process:
+        """A relay in a process of its own: `options` are those of `tests.integration.relay.program`."""
+        command = [sys.executable, "-m", "tests.integration.relay.program", self.dsn, self.bootstrap, self.prefix]
+        return await asyncio.create_subprocess_exec(*command, *options)
+
+    async def holders(self) -> set[str]:
+        """Application names of those that hold lanes' locks now."""
+        rows = await self.pool.fetch(
+            "select distinct a.application_name from pg_locks l join pg_stat_activity a using (pid) "
+            "where l.locktype = 'advisory' and a.datname = current_database()"
+        )
+        return {row[0] for row in rows}
+
     async def waiting(self) -> int:
         """Messages in the outbox."""
         count: int = await self.pool.fetchval("select count(*) from outbox")
+        return count
+
+    async def found(self) -> int:
+        """Ids that relays found published and that did not wait in the outbox."""
+        count: int = await self.pool.fetchval("select count(*) from found_published")
         return count
 
     async def drained(self) -> None:
@@ -114,6 +134,19 @@ class World:
     def topics(self) -> OutputTopics:
         """The topics as a relay takes them."""
         return OutputTopics(self.bootstrap, self.prefix, TOPICS_OUT)
+
+    async def cut_off_at_every_step(self) -> None:
+        """Runs one relay after the other, each ended without a drain as soon as one of its lanes comes to a step."""
+        for step in get_args(Step):
+            reached = asyncio.Event()
+
+            async def on_step(now: Step, wanted: str = step, reached: asyncio.Event = reached) -> None:
+                if now == wanted:
+                    reached.set()
+                    await asyncio.Event().wait()
+
+            async with self.relay(on_step, cut_off=True):
+                await reached.wait()
 
     @asynccontextmanager
     async def relay(self, on_step: OnStep = no_hook, *, cut_off: bool = False) -> AsyncIterator[Relay]:
@@ -134,6 +167,18 @@ class World:
             with contextlib.suppress(asyncio.CancelledError):
                 await running
             await pool.close()
+
+
+@asynccontextmanager
+async def quiet_log_writer(world: World) -> AsyncIterator[None]:
+    """Postgres brings nothing to disk by itself while the block runs: a crash takes back all that nobody waited for."""
+    await world.pool.execute("alter system set wal_writer_delay = '10s'")
+    await world.pool.execute("select pg_reload_conf()")
+    try:
+        yield
+    finally:
+        await world.pool.execute("alter system reset wal_writer_delay")
+        await world.pool.execute("select pg_reload_conf()")
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -1,8 +1,12 @@
 -- name: begin_lane
 -- Every commit of the lane waits for the disk. A host that vanishes without closing its connection is noticed within 20 s,
--- or its lock would keep the lane closed for hours.
+-- or its lock would keep the lane closed for hours. The kernel of one that is only frozen answers for it: such a session is
+-- ended when it has asked nothing for $1 milliseconds, in a transaction or not, has stopped between the messages of one
+-- statement (which counts as a transaction, and as no idleness), or has read no answer for as long.
 select set_config('synchronous_commit', 'on', false), set_config('tcp_keepalives_idle', '5', false),
-       set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false)
+       set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false),
+       set_config('idle_session_timeout', $1, false), set_config('idle_in_transaction_session_timeout', $1, false),
+       set_config('transaction_timeout', $1, false), set_config('tcp_user_timeout', $1, false)
 
 -- name: try_lock
 select pg_try_advisory_lock($1, $2)
@@ -16,7 +20,8 @@ select topic, next_offset from relay_checkpoint where topic = any($1) and partit
 
 -- name: pending
 -- The running sum stops a few big messages from filling the memory; the first message always comes, whatever its size.
-select seq, message_id::text, topic, key, payload, headers
+select seq, message_id::text, topic, key, payload, headers,
+       exists (select from found_published f where f.message_id = waiting.message_id)
 from (
     select seq, message_id, topic, key, payload, headers,
            sum(bytes) over (order by seq) - bytes as bytes_before
@@ -41,6 +46,13 @@ delete from outbox where partition = $1 and seq = any($2)
 
 -- name: delete_found
 delete from outbox where partition = $1 and message_id = any($2::uuid[]) returning message_id::text
+
+-- name: keep_found
+-- In one order, because lanes that share a partition of a topic in may find the same ids at once.
+insert into found_published (message_id) select unnest($1::uuid[]) order by 1 on conflict do nothing
+
+-- name: forget_found
+delete from found_published where found_at < clock_timestamp() - $1::interval
 
 -- name: backlog
 -- Counting stops at $2: beyond it only the size of the trouble matters, and counting would add to it.
