@@ -30,6 +30,7 @@ from services.adapters.problems import (
     pointer_of,
     unavailable,
 )
+from services.adapters.rate_limits import RateLimits, RouteClass, network_of
 from services.adapters.token_keys import KeysUnavailable
 from services.adapters.tokens import Caller, TokenError, TokenKind, TokenVerifier
 
@@ -82,6 +83,7 @@ class BearerToken(SecurityBase):
 
     async def __call__(self, request: Request) -> Caller:
         """The verified caller."""
+        limits: RateLimits | None = request.app.state.limits
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
@@ -91,12 +93,19 @@ class BearerToken(SecurityBase):
         if len(token) > TOKEN_CHARACTERS_MAX:
             raise _unauthorized(INVALID_TOKEN, f"The token is longer than {TOKEN_CHARACTERS_MAX} characters.")
         verifier: TokenVerifier = request.app.state.verifier
-        try:
-            caller = await verifier.verify(token)
-        except TokenError as error:
-            raise _unauthorized(INVALID_TOKEN, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-        except KeysUnavailable:
-            raise unavailable("The identity provider, whose keys verify tokens,") from None
+        caller = verifier.remembered(token)
+        if caller is None:
+            if limits is not None:
+                limits.refuse_blocked(RouteClass.STRANGERS, address_of(request.scope))
+            try:
+                caller = await verifier.verify(token)
+            except TokenError as error:
+                raise _unauthorized(INVALID_TOKEN, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+            except KeysUnavailable:
+                raise unavailable("The identity provider, whose keys verify tokens,") from None
+        request.state.caller = caller
+        if limits is not None:
+            await limits.admit(_class_of(caller, request.method), caller.subject)
         if caller.kind is not self._kind:
             challenge = f'Bearer realm="missions", error="insufficient_scope", scope="{self._kind.scope}"'
             raise Problem(
@@ -112,6 +121,22 @@ ServiceCaller = Annotated[Caller, Depends(BearerToken(TokenKind.SERVICE))]
 AdminCaller = Annotated[Caller, Depends(BearerToken(TokenKind.ADMIN))]
 
 
+def _class_of(caller: Caller, method: str) -> RouteClass:
+    match caller.kind:
+        case TokenKind.SERVICE:
+            return RouteClass.SERVICES
+        case TokenKind.ADMIN:
+            return RouteClass.OPERATORS
+        case TokenKind.USER:
+            return RouteClass.READS if method in ("GET", "HEAD") else RouteClass.CLAIMS
+
+
+def address_of(scope: Scope) -> str:
+    """Whom a call comes from: the connection's other end, or what a trusted proxy says."""
+    client = scope.get("client")
+    return network_of(client[0]) if client else "unknown"
+
+
 def _unauthorized(kind: ProblemType, detail: str) -> Problem:
     safe = (c if " " <= c <= "~" and c not in '"\\' else "'" for c in detail)  # a header is no place for anything else
     description = "".join(safe)
@@ -120,7 +145,12 @@ def _unauthorized(kind: ProblemType, detail: str) -> Problem:
 
 
 def create_http_app(
-    title: str, description: str, verifier: TokenVerifier, version: str, schemas: Mapping[str, Any] | None = None
+    title: str,
+    description: str,
+    verifier: TokenVerifier,
+    version: str,
+    schemas: Mapping[str, Any] | None = None,
+    limits: RateLimits | None = None,
 ) -> FastAPI:
     """An app without routes: its errors are problems, its requests are measured, /openapi.json describes it.
 
@@ -141,7 +171,10 @@ def create_http_app(
         redirect_slashes=False,
     )
     app.state.verifier = verifier
+    app.state.limits = limits
     install_problems(app)
+    if limits is not None:
+        app.add_middleware(_Strangers, limits=limits)
     app.add_middleware(_Guard)
     _describe(app, schemas or {})
     return app
@@ -181,6 +214,35 @@ class _Guard:
             method = scope["method"] if scope["method"] in METHODS else "other"
             HTTP_REQUESTS.labels(route, method, str(status)).inc()
             HTTP_SECONDS.labels(route, method).observe(perf_counter() - began)
+
+
+class _Strangers:
+    """Counts calls that nobody's token stands behind, by address, and refuses them when there are too many.
+
+    Others behind the same address go on as long as their tokens were seen before.
+    """
+
+    def __init__(self, app: ASGIApp, limits: RateLimits) -> None:
+        self._app = app
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        address = address_of(scope)
+        if not any(name == b"authorization" for name, _ in scope["headers"]):
+            try:
+                self._limits.refuse_blocked(RouteClass.STRANGERS, address)
+            except Problem as problem:
+                await problem.response()(scope, receive, send)
+                return
+        state = scope.setdefault("state", {})
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if "caller" not in state:
+                await self._limits.count(RouteClass.STRANGERS, address)
 
 
 async def read_body(request: Request, limit: int, media_types: frozenset[str] = JSON_MEDIA_TYPES) -> bytes:

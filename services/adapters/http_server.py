@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Sequence
+from typing import Annotated
 
 import uvicorn
+from pydantic import BeforeValidator, Field, IPvAnyNetwork
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from starlette.types import ASGIApp
 from typing_extensions import override
 
@@ -18,6 +21,22 @@ KEEP_ALIVE_SECONDS = 20
 
 CONNECTIONS_WAITING_MAX = 2048
 """Connections that the kernel holds until they are accepted: a burst of app starts."""
+
+
+def _listed(value: object) -> object:
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+class ProxySettings(BaseSettings):
+    """Who may say for whom a call is made."""
+
+    model_config = SettingsConfigDict(env_prefix="MISSIONS_", frozen=True, extra="ignore")
+
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        default=(),
+        description="Addresses or networks of the proxies in front, with commas between: their X-Forwarded-For is believed, "
+        "nobody else's",
+    )
 
 
 class PortError(Exception):
@@ -37,9 +56,16 @@ class HttpServer:
     """One app on one port, from `bind` until `stop`."""
 
     def __init__(
-        self, app: ASGIApp, host: str, port: int, *, variable: str, drain_seconds: int = DRAIN_SECONDS
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        variable: str,
+        drain_seconds: int = DRAIN_SECONDS,
+        proxies: Sequence[IPvAnyNetwork] = (),
     ) -> None:
-        """`variable` names the setting that the port came from, for the error message."""
+        """`variable` names the setting that the port came from, for the error message; `proxies` are believed who calls."""
         self.port = port
         """The port in use, once bound."""
         self.stopping = asyncio.Event()
@@ -54,6 +80,8 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=bool(proxies),
+                forwarded_allow_ips=[str(proxy) for proxy in proxies],
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=drain_seconds,
                 backlog=CONNECTIONS_WAITING_MAX,

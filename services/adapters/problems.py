@@ -153,6 +153,9 @@ IDEMPOTENCY_KEY_REUSED = ProblemType(
     "The Idempotency-Key was used for another request",
     "Use a new key for each new request, and the same key only to repeat one.",
 )
+TOO_MANY_REQUESTS = ProblemType(
+    "too-many-requests", 429, "Too many calls", "Wait as many seconds as `Retry-After` says; nothing was done."
+)
 INTERNAL_ERROR = ProblemType(
     "internal-error", 500, "Something is wrong on our side", "It was logged under the `instance` of the answer."
 )

@@ -24,6 +24,7 @@ from services.adapters.ledger.users import Users
 from services.adapters.logs import get_logger
 from services.adapters.projection import Projection
 from services.adapters.question_files import QuestionFileError, load_questions
+from services.adapters.rate_limits import RateLimits
 from services.adapters.token_keys import TokenKeyError
 from services.adapters.tokens import TokenVerifier
 from services.missions.selection import QuestionCatalogue
@@ -71,6 +72,8 @@ class Parts:
     """The question selector; without it the route is absent."""
     missions: ManageMissions | None = None
     """What operators do with missions; without it the routes are absent."""
+    limits: RateLimits | None = None
+    """How much one caller may ask for; without it, as much as they like."""
 
 
 def utc_now() -> datetime:
@@ -81,7 +84,7 @@ def utc_now() -> datetime:
 def create_app(parts: Parts, clock: Callable[[], datetime] = utc_now) -> FastAPI:
     """The HTTP application of the api role."""
     schemas = {**routes_user.SCHEMAS, **routes_service.SCHEMAS, **routes_questions.SCHEMAS, **routes_admin.SCHEMAS}
-    app = create_http_app("Missions", DESCRIPTION, parts.verifier, VERSION, schemas)
+    app = create_http_app("Missions", DESCRIPTION, parts.verifier, VERSION, schemas, parts.limits)
     app.include_router(missions_router(parts.read, clock))
     app.include_router(gains_router(parts.read))
     if parts.claims is not None:
@@ -170,11 +173,15 @@ async def _parts(
         reset = ScheduledReset(Clockwork(sweep, users, issuer, projection, catalogue, ends))
         select = SelectQuestions(read, QuestionHistory(pool), questions, FreshCatalogue(catalogue))
         missions = ManageMissions(CatalogueStore(pool), catalogue)
-        yield Parts(verifier, read, TakeEvents(events, users, settings.topic_prefix), reset, claims, select, missions)
+        limits = RateLimits.connect(settings, projection, "api", settings.topic_prefix)
+        take = TakeEvents(events, users, settings.topic_prefix)
+        yield Parts(verifier, read, take, reset, claims, select, missions, limits)
 
 
 async def _serve(settings: ApiSettings, app: FastAPI, pool: Pool, verifier: TokenVerifier) -> None:
-    server = HttpServer(app, settings.http_host, settings.http_port, variable="MISSIONS_HTTP_PORT")
+    server = HttpServer(
+        app, settings.http_host, settings.http_port, variable="MISSIONS_HTTP_PORT", proxies=settings.trusted_proxies
+    )
     server.bind()
 
     async def ready() -> Mapping[str, str | None]:

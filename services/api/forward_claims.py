@@ -53,6 +53,8 @@ def claims_router(client: httpx.AsyncClient) -> APIRouter:
     async def forward(request: Request, _caller: UserCaller) -> Response:
         body = await read_body(request, CLAIM_BODY_BYTES_MAX)
         headers = {name: value for name in REQUEST_HEADERS if (value := request.headers.get(name)) is not None}
+        if request.client is not None:
+            headers["x-forwarded-for"] = request.client.host
         message = client.build_request("POST", "/missions/claim", content=body, headers=headers)
         try:
             answer = await client.send(message)

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from pydantic import Field, HttpUrl
 
+from services.adapters.http_server import ProxySettings
+from services.adapters.rate_limits import LimitSettings
 from services.adapters.settings import ServerSettings
 from services.adapters.tokens import TokenSettings
 
 
-class ApiSettings(ServerSettings, TokenSettings):
+class ApiSettings(ServerSettings, TokenSettings, LimitSettings, ProxySettings):
     """From `MISSIONS_*` variables."""
 
     http_host: str = Field(default="127.0.0.1", description="Where callers reach it; 0.0.0.0 in a container")

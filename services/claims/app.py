@@ -10,6 +10,7 @@ from services.adapters.http_server import HttpServer, serve_until_signal
 from services.adapters.inside import InsideServer, check
 from services.adapters.ledger.users import Users
 from services.adapters.projection import Projection
+from services.adapters.rate_limits import RateLimits
 from services.adapters.token_keys import TokenKeyError
 from services.adapters.tokens import TokenVerifier
 from services.operations.refresh import FreshCatalogue
@@ -36,9 +37,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(claim_reward: ClaimReward, verifier: TokenVerifier, clock: Callable[[], datetime] = utc_now) -> FastAPI:
+def create_app(
+    claim_reward: ClaimReward,
+    verifier: TokenVerifier,
+    clock: Callable[[], datetime] = utc_now,
+    limits: RateLimits | None = None,
+) -> FastAPI:
     """The HTTP application of the claims role."""
-    app = create_http_app("Missions: claims", DESCRIPTION, verifier, VERSION)
+    app = create_http_app("Missions: claims", DESCRIPTION, verifier, VERSION, limits=limits)
     app.include_router(claims_router(claim_reward, clock))
     return app
 
@@ -55,8 +61,11 @@ async def run(settings: ClaimsSettings) -> None:
         catalogue = await load_catalogue(pool)
         users = Users(pool, partition_chooser(settings))
         claim_reward = ClaimReward(users, projection, FreshCatalogue(catalogue), crashes.at_step)
-        app = create_app(claim_reward, verifier)
-        server = HttpServer(app, settings.http_host, settings.http_port, variable="MISSIONS_HTTP_PORT")
+        limits = RateLimits.connect(settings, projection, "claims", settings.topic_prefix)
+        app = create_app(claim_reward, verifier, limits=limits)
+        server = HttpServer(
+            app, settings.http_host, settings.http_port, variable="MISSIONS_HTTP_PORT", proxies=settings.trusted_proxies
+        )
         server.bind()
 
         async def ready() -> Mapping[str, str | None]:

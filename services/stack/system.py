@@ -23,6 +23,7 @@ from services.stack.server import Addresses, Progress, Servers, quiet
 
 PREPARE_SECONDS = 120.0
 KEY_FILE = "MISSIONS_DEVELOPMENT_KEY_FILE"
+RATE_LIMITS = "MISSIONS_RATE_LIMITS"
 PREPARATIONS = (
     (("Topics", ("topics", "apply")),),
     (("Schema", ("migrate",)), ("Missions", ("catalogue", "apply", "--if-empty"))),
@@ -173,7 +174,8 @@ class LocalStack:
 
     def _development(self) -> dict[str, str]:
         key = os.environ.get(KEY_FILE) or str(self.directory / "development-key.pem")
-        return {"MISSIONS_ENVIRONMENT": "development", KEY_FILE: key}
+        limits = os.environ.get(RATE_LIMITS, "false")
+        return {"MISSIONS_ENVIRONMENT": "development", KEY_FILE: key, RATE_LIMITS: limits}
 
     def _wait_ready(self, progress: Progress) -> None:
         waiting = list(self.roles.values())

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -65,6 +65,11 @@ class Projection:
             retry=Retry(NoBackoff(), 1),
         )
         return cls(redis, prefix)
+
+    @property
+    def connection_pool(self) -> ConnectionPool:
+        """The connections to Redis, for others who keep something there."""
+        return self._redis.connection_pool
 
     async def load(self, user_ids: Sequence[str]) -> dict[str, UserState]:
         """States of the users that are in the projection, by one call. A value that can't be read is left out."""
