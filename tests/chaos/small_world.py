@@ -29,7 +29,7 @@ WAITING = "select user_id, mission_id, starts_at, assignment_id::text, status fr
 
 
 @asynccontextmanager
-async def small_world(addresses: Addresses, dsn: str, seed: int) -> AsyncIterator[World]:
+async def small_world(addresses: Addresses, dsn: str, seed: int, size: int = LEARNERS) -> AsyncIterator[World]:
     """Plays the days, claims half of what is completed, and publishes everything."""
     print(f"small world: seed {seed}")
     chance = Random(seed)
@@ -37,7 +37,7 @@ async def small_world(addresses: Addresses, dsn: str, seed: int) -> AsyncIterato
     start = today - timedelta(days=DAYS)
     prefix = f"verified-{secrets.token_hex(3)}-"
     await ensure_topics(addresses.kafka_bootstrap, [TopicForEver(prefix + topic.name) for topic in TOPICS_OUT])
-    learners = [_learner(number, start, chance) for number in range(LEARNERS)]
+    learners = [_learner(number, start, chance) for number in range(size)]
     async with running_world(addresses, dsn, prefix, start) as world:
         for day in range(DAYS):
             await world.publish(_day(start + timedelta(days=day), learners, chance))

@@ -4,11 +4,14 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-CHUNK = 10_000
+CHUNK, CHUNK_SECONDS = 5000, 0.1
+"""Records taken at once: as many as are there, since the client waits that long for more."""
+
 IDLE_SECONDS_MAX = 30
 """A broker that gives nothing for so long will not give the rest."""
 
@@ -76,9 +79,11 @@ def _bounds(consumer: Any, topic: str, prefix: str) -> list[Log]:
 def _read(consumer: Any, logs: list[Log], prefix: str) -> None:
     open_logs = {(prefix + log.topic, log.partition): log for log in logs if log.end > log.first}
     consumer.assign([TopicPartition(topic, partition, log.first) for (topic, partition), log in open_logs.items()])
+    heard = monotonic()
     while open_logs:
-        messages = consumer.consume(CHUNK, timeout=IDLE_SECONDS_MAX)
-        if not messages:
+        messages = consumer.consume(CHUNK, timeout=CHUNK_SECONDS)
+        heard = monotonic() if messages else heard
+        if monotonic() > heard + IDLE_SECONDS_MAX:
             waiting = ", ".join(f"{topic}/{partition}" for topic, partition in open_logs)
             raise LogUnreadable(f"nothing came for {IDLE_SECONDS_MAX} s of {waiting}")
         for message in messages:

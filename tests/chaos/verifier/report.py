@@ -3,12 +3,16 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from time import monotonic
 
 ALL_ACCOUNTED = "ALL EVENTS ACCOUNTED FOR"
 
 SHOWN_PER_KIND = 10
 """Differences of one kind that are spelt out: the first ones say what is wrong, and one fault may cause thousands."""
+
+SHOWN_CHARACTERS = 300
+"""Of a value: an event, or the beginning of a state."""
 
 
 @dataclass
@@ -65,5 +69,21 @@ class Report:
 
 
 def _shown(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 300 else text[:300] + "…"
+    text = _plain(value)
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+
+
+def _plain(value: object) -> str:
+    """As a person writes it: instants in ISO 8601, ids without their type."""
+    match value:
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case dict():
+            return "{" + ", ".join(f"{name}: {_plain(part)}" for name, part in value.items()) + "}"
+        case list() | tuple() | set():
+            parts = sorted(map(_plain, value)) if isinstance(value, set) else map(_plain, value)
+            return f"({', '.join(parts)})"
+        case None:
+            return "none"
+        case _:
+            return str(value)
