@@ -47,11 +47,23 @@ async def _store(projection: Projection, users: Sequence[str], load_users: LoadU
 
 
 async def reconcile(ledger: SweepLedger, projection: Projection, after: str) -> str:
-    """Stores the states of the next users above `after`, forward by version; returns where the next step begins ("" = anew).
+    """Makes the projection equal to the ledger for the next users above `after`; returns where the next step begins ("" = anew).
 
     Called again and again it walks the whole ledger: whatever made the projection stale, it does not stay so. Raises
     `ProjectionUnavailable`.
     """
     states = await ledger.all_users(after, RECONCILE_USERS)
+    shown = await projection.load([state.user_id for state in states])
+    if any(_contradicts(shown, state) for state in states):
+        # Read again, after the projection: what is ahead of this was taken back by a crash of Postgres, and was not just committed.
+        states = await ledger.all_users(after, RECONCILE_USERS)
+        untrue = [state.user_id for state in states if _contradicts(shown, state)]
+        await projection.discard([(user_id, shown[user_id].version) for user_id in untrue])
     await projection.store(states)
     return states[-1].user_id if len(states) == RECONCILE_USERS else ""
+
+
+def _contradicts(shown: Mapping[str, UserState], state: UserState) -> bool:
+    """Whether the projection has a state that `state` does not come after."""
+    other = shown.get(state.user_id)
+    return other is not None and other.version >= state.version and other.stamp != state.stamp

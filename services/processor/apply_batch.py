@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -109,19 +110,20 @@ class ApplyBatch:
     async def _persist(self, part: Part, decoded: Decoded) -> Applied:
         """Tries the transaction until it is committed, whatever passes by itself in between."""
         wait = RETRY_SECONDS_FIRST
-        is_catalogue_old = False
+        mend: Callable[[], Awaitable[None]] | None = None
         while True:
             try:
-                if is_catalogue_old:
-                    await self._catalogue.load()
+                if mend is not None:
+                    await mend()
                 return await self._transaction(part, decoded)
             except Exception as error:
+                mend = None
                 if is_data_error(error):
                     raise UnfitData(str(error)) from error
                 if lacks_event_log_day(error):
-                    await self._ledger.ensure_days(sorted({e.event.time.date() for e in decoded.events}))
+                    mend = partial(self._ledger.ensure_days, sorted({e.event.time.date() for e in decoded.events}))
                 elif isinstance(error, UnknownMission) or is_passing(error):
-                    is_catalogue_old = isinstance(error, UnknownMission)
+                    mend = self._catalogue.load if isinstance(error, UnknownMission) else None
                     wait = await _wait(part, error, wait)
                 else:
                     raise
@@ -186,6 +188,7 @@ class ApplyBatch:
             await self._projection.discard(applied.discard)
             await self._projection.store_encoded(applied.store)
         except ProjectionUnavailable:
+            self._projection.note_missed([user_id for user_id, _, _ in applied.store])
             metrics.PROJECTION_FAILURES.labels("processor").inc()
 
 

@@ -65,7 +65,12 @@ class BatchTransaction(UserWriter):
         return offset
 
     async def open_position(self, first_offset: int) -> int | None:
-        """Begins the partition's account; returns its next offset, which is another worker's when that was first."""
+        """Begins the partition's account; returns its next offset, which is another worker's when that was first.
+
+        This transaction waits for the disk. If a crash could take the beginning back, the worker that went on behind it would
+        find no account and begin one there, and what lay before would be lost.
+        """
+        await self._connection.execute(_SQL["commit_on_disk"])
         await self._connection.execute(_SQL["open_position"], self._topic, self._partition, first_offset)
         return await self.lock_position()
 

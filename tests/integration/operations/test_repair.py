@@ -69,3 +69,17 @@ async def test_reconciliation_walks_every_user_and_begins_anew(
 
     assert steps == 3
     assert await projection.load(users) == states
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+async def test_reconciliation_takes_back_what_a_crash_of_postgres_has_taken_back(
+    pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher, ahead: int
+) -> None:
+    state = await Issuer(Users(pool, partition_of), projection, live_catalogue).issue_for("ann", NOW)
+    await projection.discard([("ann", state.version)])
+    lost = UserState("ann", version=state.version + ahead, stamp=state.stamp + 1)
+    await projection.store([lost])
+
+    await reconcile(SweepLedger(pool, partition_of), projection, "")
+
+    assert await projection.load(["ann"]) == {"ann": state}

@@ -3,11 +3,12 @@
 import asyncio
 import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from typing_extensions import override
 
 from mission_events import LearningData, SessionStarted, encode_event
 from services.adapters.kafka.records import Batch, Fenced, PartitionId
@@ -372,3 +373,38 @@ async def test_old_days_get_their_partition_when_the_first_event_comes(apply: Ap
     await apply(batch(XP, 0, event("ann", xp(1), at=NOW - timedelta(days=20))))
 
     assert await pool.fetchval("select count(*) from event_log where day = $1", day) == 1
+
+
+async def test_a_connection_that_breaks_while_a_day_gets_its_partition_ends_nothing(
+    pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher
+) -> None:
+    class BreaksOnce(BatchLedger):
+        breaks = 1
+
+        @override
+        async def ensure_days(self, days: Sequence[date]) -> None:
+            self.breaks -= 1
+            if self.breaks >= 0:
+                raise ConnectionResetError
+            await super().ensure_days(days)
+
+    at = NOW - timedelta(days=20)
+    await pool.execute(f"drop table event_log_{at:%Y%m%d}")
+
+    await ApplyBatch(BreaksOnce(pool, partition_of), projection, live_catalogue, lanes_max=1)(
+        batch(XP, 0, event("ann", xp(1), at=at))
+    )
+
+    assert (await tally(pool, XP))["next_offset"] == 1
+
+
+async def test_the_first_batch_of_a_partition_is_on_disk_and_others_do_not_wait(pool: Pool) -> None:
+    ledger = BatchLedger(pool, partition_of)
+    waits = []
+    for _ in range(2):
+        async with ledger.transaction(XP, 0) as transaction:
+            if await transaction.lock_position() is None:
+                await transaction.open_position(0)
+            waits.append(await transaction._connection.fetchval("show synchronous_commit"))
+
+    assert waits == ["on", "off"], "a beginning that a crash takes back would let a later batch begin in its place"

@@ -121,3 +121,6 @@ on conflict do nothing
 
 -- name: commit_without_waiting
 set local synchronous_commit = off
+
+-- name: commit_on_disk
+set local synchronous_commit = on
