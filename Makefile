@@ -72,13 +72,14 @@ demo: venv ## start everything and play a learner's first day through the real s
 test: venv ## run every test suite
 	@$(PYTEST) $(ARGS)
 
-.PHONY: test-unit test-properties test-contracts test-integration test-journeys
+.PHONY: test-unit test-properties test-contracts test-integration test-journeys test-simulation
 test-unit: venv ## the pure core, no I/O
 test-properties: venv ## the rules, on random input (Hypothesis)
 test-contracts: venv ## the published schemas and examples
+test-simulation: venv ## thousands of lives under seeded faults, in memory
 test-integration: venv ## each outside thing, on real servers
 test-journeys: venv ## whole stories, through the real roles
-test-unit test-properties test-contracts test-integration test-journeys:
+test-unit test-properties test-contracts test-integration test-journeys test-simulation:
 	@$(PYTEST) tests/$(@:test-%=%) $(ARGS)
 
 .PHONY: check
@@ -99,6 +100,10 @@ types: venv ## mypy --strict
 .PHONY: architecture
 architecture: venv ## import-linter: imports point one way
 	@$(BIN)/lint-imports
+
+.PHONY: simulate
+simulate: venv ## the real handlers under seeded faults, in memory (SEEDS=1000 FROM=0), or one seed's history (SEED=…)
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000) --from $(or $(FROM),0)) $(ARGS)
 
 .PHONY: life
 life: venv ## a longer random life against the independent model (DAYS=21 USERS=100 SEED=…)

@@ -1,0 +1,368 @@
+"""`sql/batch.sql` and `sql/records.sql` on a Postgres in memory: what a batch reads and writes."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import asyncpg
+
+from .connection import Found, answers, shape
+from .postgres import Row, Transaction
+
+Texts = Sequence[str]
+Times = Sequence[datetime]
+
+_one = shape("value")
+_two = shape("one", "two")
+_position = shape("topic", "partition", "next_offset")
+_state = shape("user_id", "state")
+QUESTION = (
+    "user_id",
+    "question_id",
+    "answers",
+    "correct_answers",
+    "last_correct",
+    "last_answered_at",
+    "mistake_since",
+    "corrected_at",
+    "topic_id",
+    "chapter_id",
+    "language",
+    "recent_answers",
+)
+_question = shape(*QUESTION)
+USER = ("user_id", "version", "stamp", "state", "next_issue_at", "last_active_day")
+TALLY = ("applied", "unmatched", "duplicate", "late", "dead_letter", "unknown", "skipped")
+
+
+@answers("batch")
+async def lock_position(tx: Transaction, topic: str, partition: int) -> Found:
+    if tx.get("input_position", (topic, partition)) is None:
+        return []
+    await tx.lock("input_position", (topic, partition))
+    row = tx.get("input_position", (topic, partition))
+    return [_one(row["next_offset"])] if row else []
+
+
+@answers("batch")
+async def open_position(tx: Transaction, topic: str, partition: int, first: int) -> Found:
+    row = {
+        "topic": topic,
+        "partition": partition,
+        "first_offset": first,
+        "next_offset": first,
+        "last_record_at": None,
+        **dict.fromkeys(TALLY, 0),
+    }
+    await tx.insert("input_position", (topic, partition), row)
+    return []
+
+
+@answers("batch")
+async def advance_position(tx: Transaction, topic: str, partition: int, expected: int, to: int, *rest: Any) -> Found:
+    *tally, newest = rest
+    key = (topic, partition)
+    if (row := tx.get("input_position", key)) is None or row["next_offset"] != expected:
+        return []
+    await tx.lock("input_position", key)
+    row = tx.get("input_position", key)
+    if row is None or row["next_offset"] != expected:
+        return []
+    changed = {**row, "next_offset": to}
+    for name, amount in zip(TALLY, tally, strict=True):
+        changed[name] += amount
+    if to - row["first_offset"] != sum(changed[name] for name in TALLY):
+        raise asyncpg.CheckViolationError("new row for relation input_position violates its check constraint")
+    changed["last_record_at"] = max(row["last_record_at"] or newest, newest)
+    tx.put("input_position", key, changed)
+    return [_one(to)]
+
+
+@answers("batch")
+async def positions(tx: Transaction, topics: Texts, partitions: Sequence[int]) -> Found:
+    found = [tx.get("input_position", key) for key in zip(topics, partitions, strict=True)]
+    return [_position(row["topic"], row["partition"], row["next_offset"]) for row in found if row]
+
+
+@answers("batch")
+async def log_events(tx: Transaction, *given: Any) -> Found:
+    *columns, topic, partition, data = given
+    new = []
+    for source, event_id, user, kind, at, recorded_at, offset, body in zip(*columns, data, strict=True):
+        day = at.astimezone(UTC).date()
+        if day not in tx.server.event_log_days:
+            raise asyncpg.CheckViolationError('no partition of relation "event_log" found for row')
+        row = {
+            "source": source,
+            "event_id": event_id,
+            "user_id": user,
+            "event_type": kind,
+            "event_time": at,
+            "recorded_at": recorded_at,
+            "topic": topic,
+            "partition": partition,
+            "offset": offset,
+            "data": body,
+        }
+        if await tx.insert("event_log", (source, event_id, day), row):
+            new.append(_one(offset))
+    return new
+
+
+def _states(tx: Transaction, users: Iterable[str]) -> Found:
+    rows = [tx.get("user_state", user) for user in users]
+    return [_state(row["user_id"], row["state"]) for row in rows if row]
+
+
+@answers("batch")
+async def load_users(tx: Transaction, users: Texts) -> Found:
+    return _states(tx, users)
+
+
+@answers("batch")
+async def lock_users(tx: Transaction, users: Texts) -> Found:
+    for user in sorted(users):
+        if tx.get("user_state", user) is not None:
+            await tx.lock("user_state", user)
+    return _states(tx, sorted(users))
+
+
+@answers("batch")
+async def lock_users_at_once(tx: Transaction, users: Texts) -> Found:
+    for user in sorted(users):
+        if tx.get("user_state", user) is not None:
+            await tx.lock("user_state", user, nowait=True)
+    return [_one(user) for user in sorted(users) if tx.get("user_state", user)]
+
+
+@answers("batch")
+async def moved_users(tx: Transaction, users: Texts, versions: Sequence[int], stamps: Sequence[int]) -> Found:
+    moved = []
+    for user, version, stamp in zip(users, versions, stamps, strict=True):
+        row = tx.get("user_state", user)
+        if row is None or (row["version"], row["stamp"]) != (version, stamp):
+            moved.append(_one(user))
+    return moved
+
+
+@answers("batch")
+async def ended_assignments(tx: Transaction, users: Texts, after: datetime) -> Found:
+    return [
+        _two(row["user_id"], row["assignment_id"])
+        for _, row in tx.rows("assignment")
+        if row["user_id"] in users and row["status"] == "EXPIRED" and row["expired_at"] > after
+    ]
+
+
+@answers("batch")
+async def insert_users(tx: Transaction, *columns: Sequence[Any]) -> Found:
+    rows = [dict(zip(USER, values, strict=True)) for values in zip(*columns, strict=True)]
+    return [_one(row["user_id"]) for row in rows if await tx.insert("user_state", row["user_id"], row)]
+
+
+@answers("batch")
+async def update_users(tx: Transaction, *columns: Sequence[Any]) -> Found:
+    done = []
+    for *values, stamp_before in zip(*columns, strict=True):
+        user, version = values[0], values[1]
+        fits = _is_at(version - 1, stamp_before)
+        if await tx.change("user_state", user, fits, **dict(zip(USER, values, strict=True))):
+            done.append(_one(user))
+    return done
+
+
+def _is_at(version: int, stamp: int) -> Callable[[Row], bool]:
+    return lambda row: bool(row["version"] == version and row["stamp"] == stamp)
+
+
+@answers("batch")
+async def load_questions(tx: Transaction, users: Texts, questions: Texts) -> Found:
+    rows = [tx.get("user_question", key) for key in zip(users, questions, strict=True)]
+    return [_question(*(row[name] for name in QUESTION)) for row in rows if row]
+
+
+def _question_row(values: Sequence[Any]) -> dict[str, Any]:
+    row = dict(zip(QUESTION, values, strict=True))
+    row["recent_answers"] = [int(number) for number in row["recent_answers"].strip("{}").split(",") if number]
+    return row
+
+
+@answers("batch")
+async def insert_questions(tx: Transaction, *columns: Sequence[Any]) -> Found:
+    rows = [(values[:2], _question_row(values)) for values in zip(*columns, strict=True)]
+    return [_two(*key) for key, row in rows if await tx.insert("user_question", key, row)]
+
+
+@answers("batch")
+async def update_questions(tx: Transaction, *columns: Sequence[Any]) -> Found:
+    done = []
+    for *values, before in zip(*columns, strict=True):
+        key = tuple(values[:2])
+        if await tx.change("user_question", key, has("answers", before), **_question_row(values)):
+            done.append(_two(*key))
+    return done
+
+
+@answers("batch")
+async def insert_assignments(tx: Transaction, *columns: Sequence[Any]) -> Found:
+    for user, mission, starts_at, assignment_id, version, expires_at, fit in zip(*columns, strict=True):
+        row = {
+            "user_id": user,
+            "mission_id": mission,
+            "starts_at": starts_at,
+            "assignment_id": str(assignment_id),
+            "mission_version": version,
+            "expires_at": expires_at,
+            "fit": fit,
+            "status": "IN_PROGRESS",
+            **dict.fromkeys(("progress", "completed_at", "claimable_until", "claimed_at", "expired_at")),
+        }
+        await tx.insert("assignment", (user, mission, starts_at), row)
+    return []
+
+
+def has(column: str, value: Any) -> Callable[[Row], bool]:
+    """Whether a row has this value."""
+    return lambda row: bool(row[column] == value)
+
+
+@answers("batch")
+async def keep_progress(tx: Transaction, *columns: Sequence[Any]) -> Found:
+    for *key, progress in zip(*columns, strict=True):
+        await tx.change("assignment", tuple(key), has("status", "IN_PROGRESS"), progress=progress)
+    return []
+
+
+@answers("batch")
+async def complete_assignments(tx: Transaction, *columns: Sequence[Any]) -> Found:
+    done = []
+    for user, mission, starts_at, completed_at, until, progress in zip(*columns, strict=True):
+        values = {"status": "COMPLETED", "completed_at": completed_at, "claimable_until": until, "progress": progress}
+        if await tx.change("assignment", (user, mission, starts_at), has("status", "IN_PROGRESS"), **values):
+            done.append(_two(user, mission))
+    return done
+
+
+@answers("batch")
+async def insert_outbox(tx: Transaction, *columns: Sequence[Any]) -> Found:
+    for partition, message_id, topic, key, payload, headers in zip(*columns, strict=True):
+        seq = tx.server.next_number()
+        row = {
+            "partition": partition,
+            "seq": seq,
+            "message_id": str(message_id),
+            "topic": topic,
+            "key": key,
+            "payload": payload,
+            "headers": headers,
+            "created_at": tx.server.now(),
+        }
+        await tx.add("outbox", (partition, seq), row)
+    return []
+
+
+@answers("batch")
+async def insert_dead_letters(tx: Transaction, topic: str, partition: int, *columns: Sequence[Any]) -> Found:
+    names = ("offset", "reason", "detail", "recorded_at", "key", "value", "headers")
+    for values in zip(*columns, strict=True):
+        row = dict(zip(names, values, strict=True)) | {"topic": topic, "partition": partition}
+        await tx.insert("dead_letter", (topic, partition, values[0]), row)
+    return []
+
+
+@answers("batch")
+async def commit_without_waiting(tx: Transaction) -> Found:
+    tx.sync = False
+    return []
+
+
+@answers("records")
+async def log_xp(tx: Transaction, *columns: Sequence[Any]) -> Found:
+    for user, at, amount, xp_source, source, event_id in zip(*columns, strict=True):
+        origin = "echo" if xp_source == "mission_reward" else "event"
+        await add_xp(tx, user, at, amount, origin, xp_source, source, event_id)
+    return []
+
+
+async def add_xp(tx: Transaction, user: str, at: datetime, amount: int, *told: str) -> None:
+    """A row of the XP log; `told` is (origin, xp_source, event_source, event_id)."""
+    entry = tx.server.next_number()
+    names = ("origin", "xp_source", "event_source", "event_id")
+    row = {"user_id": user, "earned_at": at, "amount": amount, **dict(zip(names, told, strict=True))}
+    await tx.add("xp_log", (user, at, entry), row)
+
+
+@answers("records")
+async def record_lessons(tx: Transaction, *columns: Sequence[Any]) -> Found:
+    for user, language, lesson, chapter, unit, kind, times, first, last, accuracy in zip(*columns, strict=True):
+        key = (user, language, lesson)
+        row = {
+            "chapter_id": (last, chapter),
+            "unit_id": (last, unit),
+            "lesson_type": (last, kind),
+            "times": times,
+            "first_completed_at": first,
+            "last_completed_at": last,
+            "best_accuracy": accuracy,
+        }
+        if await tx.insert("user_lesson", key, row):
+            continue
+        await tx.lock("user_lesson", key)
+        known = tx.get("user_lesson", key) or row
+        told = ("chapter_id", "unit_id", "lesson_type", "last_completed_at")
+        merged = {name: max(known[name], row[name]) for name in told}
+        scores = [each for each in (known["best_accuracy"], accuracy) if each is not None]
+        merged |= {
+            "times": known["times"] + times,
+            "first_completed_at": min(known["first_completed_at"], first),
+            "best_accuracy": max(scores, default=None),
+        }
+        tx.put("user_lesson", key, merged)
+    return []
+
+
+_completion = shape("user_id", "language", "kind", "content_id", "is_new")
+
+
+@answers("records")
+async def record_completions(tx: Transaction, *columns: Sequence[Any]) -> Found:
+    found = []
+    for *key, at in zip(*columns, strict=True):
+        place = tuple(key)
+        if await tx.insert("user_completion", place, {"completed_at": at}):
+            found.append(_completion(*key, True))
+        elif await tx.change("user_completion", place, _is_later_than(at), completed_at=at):
+            found.append(_completion(*key, False))
+    return found
+
+
+def _is_later_than(at: datetime) -> Callable[[Row], bool]:
+    return lambda row: bool(at < row["completed_at"])
+
+
+_xp = shape("earned", "granted")
+
+
+@answers("records")
+async def xp_totals(tx: Transaction, user: str) -> Found:
+    mine = [row for _, row in tx.rows("xp_log") if row["user_id"] == user]
+    return [_xp(*(sum(row["amount"] for row in mine if row["origin"] == origin) for origin in ("event", "grant")))]
+
+
+@answers("migrate")
+async def event_log_partitions(tx: Transaction) -> Found:
+    return [_name(f"event_log_{day:%Y%m%d}") for day in sorted(tx.server.event_log_days)]
+
+
+_name = shape("name")
+
+
+@answers("migrate")
+async def create_event_log_partition(tx: Transaction, name: str) -> Found:
+    tx.server.event_log_days.add(day_of(name))
+    return []
+
+
+def day_of(partition: str) -> date:
+    """The UTC day of a partition of the event log, by its name."""
+    return date.fromisoformat(partition.removeprefix("event_log_"))
