@@ -2,9 +2,12 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+
+from services.adapters.addresses import redact
 
 Logger = structlog.stdlib.BoundLogger
 
@@ -23,6 +26,10 @@ def configure_logs(service: str, level: str = "INFO") -> None:
     # Plain tracebacks: the richer ones print local variables, and those may hold tokens.
     readable = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     renderer: Any = readable if terminal else structlog.processors.JSONRenderer()
+
+    def without_passwords(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        return redact(str(renderer(logger, method, event)))
+
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -33,7 +40,9 @@ def configure_logs(service: str, level: str = "INFO") -> None:
     final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if not terminal:
         final.append(structlog.processors.format_exc_info)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*final, renderer]))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*final, without_passwords])
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -13,8 +13,9 @@ from mission_events import TOPICS_IN
 from services.adapters.http import create_http_app
 from services.adapters.http_server import HttpServer, serve_until_signal
 from services.adapters.inside import InsideServer, check
+from services.adapters.kafka.access import security_of
 from services.adapters.kafka.admin import end_offsets, missing_topics
-from services.adapters.kafka.errors import BrokerUnreachable, TopicsMissing
+from services.adapters.kafka.errors import BrokerRefuses, BrokerUnreachable, TopicsMissing
 from services.adapters.kafka.producer import Publisher
 from services.adapters.ledger.catalogue import CatalogueStore
 from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS, Pool, is_passing
@@ -22,7 +23,6 @@ from services.adapters.ledger.questions import QuestionHistory
 from services.adapters.ledger.sweep import SweepLedger
 from services.adapters.ledger.users import Users
 from services.adapters.logs import get_logger
-from services.adapters.projection import Projection
 from services.adapters.question_files import QuestionFileError, load_questions
 from services.adapters.rate_limits import RateLimits
 from services.adapters.token_keys import TokenKeyError
@@ -33,7 +33,15 @@ from services.operations.clockwork import Clockwork
 from services.operations.issue import Issuer
 from services.operations.refresh import FreshCatalogue
 from services.operations.repair import keep_repaired
-from services.operations.startup import VERSION, StartError, background, load_catalogue, open_ledger, partition_chooser
+from services.operations.startup import (
+    VERSION,
+    StartError,
+    background,
+    load_catalogue,
+    open_ledger,
+    open_projection,
+    partition_chooser,
+)
 
 from . import routes_admin, routes_questions, routes_service, routes_user
 from .forward_claims import claims_client, claims_router
@@ -127,7 +135,7 @@ async def run(settings: ApiSettings) -> None:
         raise StartError(error.problem, error.fix) from error
     questions = _load_questions(settings)
     topics = [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN]
-    await _require_topics(settings.kafka_bootstrap, topics)
+    await _require_topics(settings, topics)
     connections = settings.postgres_connections
     async with open_ledger(settings, "api", size=connections, planner=BATCH_PLANNER_SETTINGS) as pool:
         catalogue = await load_catalogue(pool)
@@ -152,11 +160,11 @@ async def _parts(
     questions: QuestionCatalogue,
 ) -> AsyncIterator[Parts]:
     async with AsyncExitStack() as closing:
-        projection = Projection.connect(
-            settings.redis_url.get_secret_value(), settings.topic_prefix, timeout_seconds=PROJECTION_SECONDS
+        projection = await closing.enter_async_context(open_projection(settings, timeout_seconds=PROJECTION_SECONDS))
+        security = security_of(settings)
+        events = EventPublisher(
+            lambda: Publisher(settings.kafka_bootstrap, client_id="missions-api", security=security)
         )
-        closing.push_async_callback(projection.close)
-        events = EventPublisher(lambda: Publisher(settings.kafka_bootstrap, client_id="missions-api"))
         closing.push_async_callback(events.close)
         claims = claims_client(str(settings.claims_url)) if settings.claims_url else None
         if claims is not None:
@@ -169,7 +177,7 @@ async def _parts(
         issuer = Issuer(users, projection, catalogue, settings.streak_source)
         read = ReadMissions(users, projection, issuer, FreshCatalogue(catalogue))
         sweep = SweepLedger(pool, chooser)
-        ends = partial(end_offsets, settings.kafka_bootstrap, topics)
+        ends = partial(end_offsets, settings.kafka_bootstrap, topics, security=security)
         reset = ScheduledReset(Clockwork(sweep, users, issuer, projection, catalogue, ends))
         select = SelectQuestions(read, QuestionHistory(pool), questions, FreshCatalogue(catalogue))
         missions = ManageMissions(CatalogueStore(pool), catalogue)
@@ -196,12 +204,14 @@ async def _serve(settings: ApiSettings, app: FastAPI, pool: Pool, verifier: Toke
         await serve_until_signal(server)
 
 
-async def _require_topics(bootstrap: str, topics: list[str]) -> None:
-    """Raises `TopicsMissing`. While Kafka is away the role starts all the same: reading missions needs none."""
+async def _require_topics(settings: ApiSettings, topics: list[str]) -> None:
+    """Raises `TopicsMissing` and `BrokerRefuses`. While Kafka is away the role starts all the same: reading missions needs none."""
     try:
-        missing = await missing_topics(bootstrap, topics)
+        missing = await missing_topics(settings.kafka_bootstrap, topics, security=security_of(settings))
+    except BrokerRefuses:
+        raise
     except BrokerUnreachable as error:
         _log.warning("kafka_unreachable", error=str(error))
         return
     if missing:
-        raise TopicsMissing(missing, bootstrap)
+        raise TopicsMissing(missing, settings.kafka_bootstrap)

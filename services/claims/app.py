@@ -9,7 +9,6 @@ from services.adapters.http import create_http_app
 from services.adapters.http_server import HttpServer, serve_until_signal
 from services.adapters.inside import InsideServer, check
 from services.adapters.ledger.users import Users
-from services.adapters.projection import Projection
 from services.adapters.rate_limits import RateLimits
 from services.adapters.token_keys import TokenKeyError
 from services.adapters.tokens import TokenVerifier
@@ -22,6 +21,7 @@ from services.operations.startup import (
     crash_points_of,
     load_catalogue,
     open_ledger,
+    open_projection,
     partition_chooser,
 )
 
@@ -56,8 +56,8 @@ async def run(settings: ClaimsSettings) -> None:
         verifier = TokenVerifier.from_settings(settings)
     except TokenKeyError as error:
         raise StartError(error.problem, error.fix) from error
-    async with open_ledger(settings, "claims", size=settings.postgres_connections) as pool:
-        projection = Projection.connect(settings.redis_url.get_secret_value(), settings.topic_prefix)
+    ledger_of = open_ledger(settings, "claims", size=settings.postgres_connections)
+    async with ledger_of as pool, open_projection(settings) as projection:
         catalogue = await load_catalogue(pool)
         users = Users(pool, partition_chooser(settings))
         claim_reward = ClaimReward(users, projection, FreshCatalogue(catalogue), crashes.at_step)
@@ -76,9 +76,6 @@ async def run(settings: ClaimsSettings) -> None:
             }
 
         inside = InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host)
-        try:
-            works = (catalogue.watch(), keep_repaired(projection, users.load), verifier.keys.watch())
-            async with background(*works), inside.running():
-                await serve_until_signal(server)
-        finally:
-            await projection.close()
+        works = (catalogue.watch(), keep_repaired(projection, users.load), verifier.keys.watch())
+        async with background(*works), inside.running():
+            await serve_until_signal(server)

@@ -5,10 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from importlib import metadata
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import SecretStr, ValidationError
 
 from services.stack import docker
 from services.stack.errors import StackError
@@ -20,6 +23,11 @@ from services.stack.ports import Ports, require_free, variable
 from services.stack.providers import FORCE
 from services.stack.server import Server, Servers
 from services.stack.system import LocalStack
+
+if TYPE_CHECKING:
+    from services.adapters.settings import ServerSettings
+
+Result = TypeVar("Result")
 
 OLDEST_PYTHON = (3, 11)
 FREE_DISK_BYTES = 2 * 1024**3  # the jars, a database and a few million events
@@ -157,12 +165,77 @@ def server(which: Server) -> Finding:
     return Finding(which.title, Verdict.BAD, f"{state}, but does not serve at {which.shown_address}", fix)
 
 
+def settings(servers: Servers) -> Finding:
+    """A process with this environment could start."""
+    from services.cli.config import unknown_variables
+
+    _settings(servers)
+    names = [f"{name} (did you mean {near}?)" if near else name for name, near in unknown_variables(os.environ)]
+    if names:
+        return Finding("Settings", Verdict.NOTE, f"nothing reads {_some(names)}")
+    return Finding("Settings", Verdict.GOOD, "complete (`missions config show` lists them)")
+
+
+def kafka_access(servers: Servers) -> Finding:
+    """Kafka lets us in."""
+    from services.adapters.kafka.access import require_sign_in, security_of
+
+    settings = _settings(servers)
+    _within(require_sign_in(settings.kafka_bootstrap, security_of(settings)))
+    who = f" as {settings.kafka_sasl_username}" if settings.kafka_sasl_username else ""
+    return Finding("Kafka sign-in", Verdict.GOOD, settings.kafka_security_protocol + who)
+
+
+def postgres_access(servers: Servers) -> Finding:
+    """Postgres lets us in."""
+    from services.adapters.ledger.connection import signed_in
+
+    return Finding("Postgres sign-in", Verdict.GOOD, _within(signed_in(servers.addresses.postgres_dsn)))
+
+
+def redis_access(servers: Servers) -> Finding:
+    """Redis lets us in, to all that the projection does."""
+    from services.operations.startup import open_projection
+
+    settings = _settings(servers)
+
+    async def look() -> None:
+        async with open_projection(settings, timeout_seconds=LOOKUP_SECONDS) as projection:
+            await projection.ping()
+
+    _within(look())
+    with_tls = settings.redis_url.get_secret_value().startswith("rediss://")
+    return Finding("Redis sign-in", Verdict.GOOD, "with TLS" if with_tls else "without TLS")
+
+
+def _settings(servers: Servers) -> "ServerSettings":
+    """How roles reach these servers. Raises `StackError` for settings that can't be used."""
+    from services.adapters.settings import ServerSettings
+    from services.cli.run import faults_of
+
+    given = servers.addresses
+    try:
+        return ServerSettings(
+            kafka_bootstrap=given.kafka_bootstrap,
+            postgres_dsn=SecretStr(given.postgres_dsn),
+            redis_url=SecretStr(given.redis_url),
+        )
+    except ValidationError as error:
+        raise StackError("; ".join(faults_of(error)), "mend each; `missions config show` shows them all") from None
+
+
+def _within(look: Coroutine[Any, Any, Result]) -> Result:
+    return asyncio.run(asyncio.wait_for(look, LOOKUP_SECONDS))
+
+
 def topics(servers: Servers) -> Finding:
     """Every topic exists with the partitions that it should have."""
     from mission_events import with_prefix
+    from services.adapters.kafka.access import security_of
     from services.adapters.kafka.admin import partition_counts
 
-    counts = asyncio.run(asyncio.wait_for(partition_counts(servers.addresses.kafka_bootstrap), LOOKUP_SECONDS))
+    settings = _settings(servers)
+    counts = _within(partition_counts(settings.kafka_bootstrap, security=security_of(settings)))
     wanted = with_prefix(os.environ.get("MISSIONS_TOPIC_PREFIX", ""))
     missing = [topic.name for topic in wanted if topic.name not in counts]
     if missing:
@@ -182,7 +255,7 @@ def schema(servers: Servers) -> Finding:
     from services.adapters.ledger import migrate
 
     try:
-        pending = asyncio.run(asyncio.wait_for(migrate.pending(servers.addresses.postgres_dsn), LOOKUP_SECONDS))
+        pending = _within(migrate.pending(servers.addresses.postgres_dsn))
     except migrate.MigrationError as error:
         return Finding("Schema", Verdict.BAD, str(error), "see the message")
     if pending:

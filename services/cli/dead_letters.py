@@ -83,16 +83,18 @@ def show(
 @app.command()
 def replay(topic: Topic, partition: Partition, offset: Offset) -> None:
     """Publish the original record again to its topic. What was counted before is not counted twice."""
+    from services.adapters.kafka.access import security_of
     from services.adapters.kafka.producer import Publisher
     from services.adapters.settings import ServerSettings
 
     settings = settings_of(ServerSettings)
+    security = security_of(settings)
 
     async def work(store: "DeadLetterStore") -> None:
         letter = await store.show(topic, partition, offset)
         if letter is None:
             stop(f"there is no dead letter at {topic} {partition} {offset}", "missions dead-letters list")
-        async with Publisher(settings.kafka_bootstrap, client_id="missions-replay") as publisher:
+        async with Publisher(settings.kafka_bootstrap, client_id="missions-replay", security=security) as publisher:
             sent = await publisher.publish(topic, letter.key, letter.value, letter.headers)
         await store.mark_replayed(topic, partition, offset)
         typer.echo(f"published again as {sent.topic} partition {sent.partition} offset {sent.offset}")

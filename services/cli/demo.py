@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,7 +50,8 @@ def demo() -> None:
         with board(console) as shown:
             stack.up(shown.tell)
         addresses = stack.servers().addresses
-        stage = Stage(stack.api_url, addresses.kafka_bootstrap, _minter(stack.env_file), console)
+        security = _kafka_security(stack.env_file)
+        stage = Stage(stack.api_url, addresses.kafka_bootstrap, security, _minter(stack.env_file), console)
     run(_play(stage))
     console.print(
         "The stack is still up: [bold]make down[/] stops it, [bold]make demo[/] plays the day again for a new learner."
@@ -63,8 +64,17 @@ class Stage:
 
     api_url: str
     kafka_bootstrap: str
+    security: Mapping[str, Any]
     mint: Callable[[str], str]
     console: Console
+
+
+def _kafka_security(env_file: Path) -> Mapping[str, Any]:
+    """How a client of the stack that wrote this file signs in to Kafka."""
+    from services.adapters.kafka.access import security_of
+    from services.adapters.settings import ServerSettings
+
+    return security_of(ServerSettings(_env_file=env_file))
 
 
 def _minter(env_file: Path) -> Callable[[str], str]:
@@ -81,9 +91,9 @@ async def _play(stage: Stage) -> None:
     headers = {"Authorization": f"Bearer {stage.mint(user)}"}
     async with (
         httpx.AsyncClient(base_url=stage.api_url, headers=headers, timeout=10) as http,
-        Publisher(stage.kafka_bootstrap, client_id="missions-demo") as publisher,
+        Publisher(stage.kafka_bootstrap, client_id="missions-demo", security=stage.security) as publisher,
     ):
-        starts = await _log_ends(stage.kafka_bootstrap)
+        starts = await _log_ends(stage)
         learner = Learner(user, http, publisher, stage.console)
         await _morning(learner)
         await _lesson(learner)
@@ -135,7 +145,7 @@ async def _claim(learner: "Learner") -> None:
 async def _consumer(stage: Stage, user: str, starts: dict[str, dict[int, int]]) -> None:
     stage.console.print(Rule("What the reward service reads", align="left"))
     for topic in PRESENT:
-        events = await _read(stage.kafka_bootstrap, topic, starts[topic], user, 2)
+        events = await _read(stage, topic, starts[topic], user, 2)
         for event in events:
             rewards = ", ".join(_reward(reward.model_dump()) for reward in event.data.rewards)  # type: ignore[union-attr]
             stage.console.print(f"  {topic}  [dim]{event.id}[/]  {event.data.mission_id}: {rewards}", soft_wrap=True)
@@ -225,23 +235,23 @@ def _reward(reward: dict[str, Any]) -> str:
     return f"{reward['amount']} {reward['kind']}" if name is None else f"{reward['kind']} “{name}”"
 
 
-async def _log_ends(bootstrap: str) -> dict[str, dict[int, int]]:
+async def _log_ends(stage: Stage) -> dict[str, dict[int, int]]:
     from services.adapters.kafka.admin import end_offsets
 
     ends: dict[str, dict[int, int]] = {topic: {} for topic in PRESENT}
-    for partition, offset in (await end_offsets(bootstrap, PRESENT)).items():
+    for partition, offset in (await end_offsets(stage.kafka_bootstrap, PRESENT, security=stage.security)).items():
         ends[partition.topic][partition.partition] = offset
     return ends
 
 
-async def _read(bootstrap: str, topic: str, start: dict[int, int], user: str, wanted: int) -> list[OutEvent]:
+async def _read(stage: Stage, topic: str, start: dict[int, int], user: str, wanted: int) -> list[OutEvent]:
     """The user's events on a topic, in `read_committed`; looks again until there are as many as wanted."""
     from services.adapters.kafka.reader import read_from
 
     deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
     while True:
         found = []
-        async for _, record in read_from(bootstrap, topic, start):
+        async for _, record in read_from(stage.kafka_bootstrap, topic, start, security=stage.security):
             event = decode_out(record.value, record.headers)
             if isinstance(event, OutEvent) and event.subject == user:
                 found.append(event)

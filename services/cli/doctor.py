@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from services.adapters.addresses import redact
+from services.adapters.refusals import ServerRefuses
 from services.cli import checks
 from services.cli.checks import Finding, Verdict
 from services.stack import external
@@ -61,6 +63,10 @@ def examine() -> Iterator[Finding]:
         return
     for each in servers.all:
         yield from _safely(each.title, partial(checks.server, each))
+    yield from _safely("Settings", partial(checks.settings, servers))
+    yield from _safely("Kafka sign-in", partial(checks.kafka_access, servers))
+    yield from _safely("Postgres sign-in", partial(checks.postgres_access, servers))
+    yield from _safely("Redis sign-in", partial(checks.redis_access, servers))
     yield from _safely("Topics", partial(checks.topics, servers))
     yield from _safely("Schema", partial(checks.schema, servers))
     if checks.is_checkout():
@@ -85,7 +91,7 @@ def _safely(name: str, check: Callable[[], Finding | Iterable[Finding]]) -> Iter
 
 
 def _explained(error: Exception) -> tuple[str, str]:
-    if isinstance(error, StackError):
+    if isinstance(error, StackError | ServerRefuses):
         return error.problem, error.fix
     return f"{type(error).__name__}: {error}", FALLBACK_FIX
 
@@ -96,5 +102,7 @@ def _table(findings: list[Finding]) -> Table:
         table.add_column(heading, overflow="fold")
     for finding in findings:
         fix = escape(finding.fix) if finding.verdict is Verdict.BAD else ""
-        table.add_row(MARKS[finding.verdict], finding.what, escape(finding.detail), f"[yellow]{fix}[/]" if fix else "")
+        table.add_row(
+            MARKS[finding.verdict], finding.what, escape(redact(finding.detail)), f"[yellow]{fix}[/]" if fix else ""
+        )
     return table

@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import catalogue, dead_letters, operations, roles, topics
+from services.cli import catalogue, config, dead_letters, operations, roles, topics
 from services.cli.demo import demo
 from services.cli.doctor import doctor
 from services.cli.stack import app as stack_app
@@ -22,6 +22,7 @@ for name, run in roles.COMMANDS.items():
     app.command(name, rich_help_panel=ROLES)(run)
 
 app.command(rich_help_panel=OPERATIONS)(doctor)
+app.add_typer(config.app, name="config", rich_help_panel=OPERATIONS)
 app.command(rich_help_panel=OPERATIONS)(operations.migrate)
 app.add_typer(topics.app, name="topics", rich_help_panel=OPERATIONS)
 app.command(rich_help_panel=OPERATIONS)(operations.issue)

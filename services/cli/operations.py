@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -30,23 +31,18 @@ def issue(now: Now = None) -> None:
     """Issue missions for every user whose day has begun. Running it twice changes nothing."""
     from services.adapters.ledger.sweep import SweepLedger
     from services.adapters.ledger.users import Users
-    from services.adapters.projection import Projection
     from services.adapters.settings import ServerSettings
     from services.operations.issue import Issuer, issue_all
-    from services.operations.startup import load_catalogue, open_ledger, partition_chooser
+    from services.operations.startup import load_catalogue, open_ledger, open_projection, partition_chooser
 
     settings, at = settings_of(ServerSettings), _instant(now)
 
     async def work() -> int:
-        async with open_ledger(settings, "issue", size=2) as pool:
-            projection = Projection.connect(settings.redis_url.get_secret_value(), settings.topic_prefix)
-            try:
-                chooser = partition_chooser(settings)
-                issuer = Issuer(Users(pool, chooser), projection, await load_catalogue(pool), settings.streak_source)
-                with _counter("users looked at") as told:
-                    return await issue_all(SweepLedger(pool, chooser), issuer, at, progress=told)
-            finally:
-                await projection.close()
+        async with open_ledger(settings, "issue", size=2) as pool, open_projection(settings) as projection:
+            chooser = partition_chooser(settings)
+            issuer = Issuer(Users(pool, chooser), projection, await load_catalogue(pool), settings.streak_source)
+            with _counter("users looked at") as told:
+                return await issue_all(SweepLedger(pool, chooser), issuer, at, progress=told)
 
     Console().print(f"{run(work())} assignments issued as of {at:%Y-%m-%d %H:%M:%S} UTC")
 
@@ -54,6 +50,7 @@ def issue(now: Now = None) -> None:
 def expire(now: Now = None) -> None:
     """End assignments whose time is over for good. Running it twice changes nothing."""
     from mission_events import TOPICS_IN
+    from services.adapters.kafka.access import security_of
     from services.adapters.kafka.admin import end_offsets
     from services.adapters.ledger.sweep import SweepLedger
     from services.adapters.settings import ServerSettings
@@ -68,9 +65,8 @@ def expire(now: Now = None) -> None:
             ledger = SweepLedger(pool, partition_chooser(settings))
             catalogue = await load_catalogue(pool)
             with _counter("assignments ended") as told:
-                return await expire_overdue(
-                    ledger, catalogue, lambda: end_offsets(settings.kafka_bootstrap, topics), at, progress=told
-                )
+                ends = partial(end_offsets, settings.kafka_bootstrap, topics, security=security_of(settings))
+                return await expire_overdue(ledger, catalogue, ends, at, progress=told)
 
     Console().print(f"{run(work())} assignments ended as of {at:%Y-%m-%d %H:%M:%S} UTC")
 
@@ -87,22 +83,17 @@ def _projection() -> None:
 def rebuild() -> None:
     """Fill Redis from the ledger. Harmless at any time: newer states are never overwritten."""
     from services.adapters.ledger.sweep import SweepLedger
-    from services.adapters.projection import Projection
     from services.adapters.settings import ServerSettings
     from services.operations.rebuild import rebuild_projection
-    from services.operations.startup import open_ledger, partition_chooser
+    from services.operations.startup import open_ledger, open_projection, partition_chooser
 
     settings = settings_of(ServerSettings)
 
     async def work() -> int:
-        async with open_ledger(settings, "rebuild", size=2) as pool:
-            projection = Projection.connect(settings.redis_url.get_secret_value(), settings.topic_prefix)
-            try:
-                with _counter("users written") as told:
-                    ledger = SweepLedger(pool, partition_chooser(settings))
-                    return await rebuild_projection(ledger, projection, progress=told)
-            finally:
-                await projection.close()
+        async with open_ledger(settings, "rebuild", size=2) as pool, open_projection(settings) as projection:
+            with _counter("users written") as told:
+                ledger = SweepLedger(pool, partition_chooser(settings))
+                return await rebuild_projection(ledger, projection, progress=told)
 
     Console().print(f"{run(work())} users are in the projection")
 

@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings
 from rich.console import Console
 from rich.markup import escape
 
+from services.adapters.addresses import redact
+
 Result = TypeVar("Result")
 Settings = TypeVar("Settings", bound=BaseSettings)
 
@@ -19,16 +21,26 @@ EXIT_CANNOT_START = 1
 
 def settings_of(kind: type[Settings]) -> Settings:
     """The settings from the environment; all faults at once, then exit code 1."""
+    from services.cli.config import warn_of_unknown
+
+    warn_of_unknown()
     try:
         return kind()
     except ValidationError as error:
-        lines = []
-        for fault in error.errors():
-            name = "MISSIONS_" + "_".join(str(part) for part in fault["loc"]).upper()
-            lines.append(f"{name}: {fault['msg'].lower() if fault['type'] != 'missing' else 'is not set'}")
+        faults = "; ".join(faults_of(error))
         stop(
-            "the settings are not complete: " + "; ".join(lines), "`make up` writes them to .local/stack.env; source it"
+            f"the settings are not complete: {faults}",
+            "mend each of them; for the local stack `make up` writes .local/stack.env: source it. `missions config show` shows all",
         )
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """What is wrong with each setting, without the values: one of them may be a secret."""
+    lines = []
+    for fault in error.errors(include_input=False, include_url=False):
+        name = "MISSIONS_" + "_".join(str(part) for part in fault["loc"]).upper()
+        lines.append(f"{name} {'is not set' if fault['type'] == 'missing' else fault['msg']}")
+    return lines
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
@@ -37,12 +49,13 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     from services.adapters.kafka.errors import BrokerUnreachable, TopicsMissing
     from services.adapters.ledger.migrate import MigrationError
     from services.adapters.projection import ProjectionUnavailable
+    from services.adapters.refusals import ServerRefuses
     from services.operations.startup import StartError
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(work)
-    except StartError as error:
+    except (StartError, ServerRefuses) as error:
         stop(error.problem, error.fix)
     except TopicsMissing as error:
         stop(str(error), "missions topics apply")
@@ -61,6 +74,6 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 def stop(problem: str, fix: str) -> NoReturn:
     """Prints a problem and its fix on standard error and exits with code 1."""
     console = Console(stderr=True)
-    console.print(f"[red]✗[/] {escape(problem)}", highlight=False, soft_wrap=True)
+    console.print(f"[red]✗[/] {escape(redact(problem))}", highlight=False, soft_wrap=True)
     console.print(f"  [yellow]fix:[/] {escape(fix)}", highlight=False, soft_wrap=True)
     sys.exit(EXIT_CANNOT_START)

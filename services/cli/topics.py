@@ -32,12 +32,13 @@ def wanted_topics(prefix: str, output_partitions: int) -> list[Wanted]:
 @app.command()
 def apply() -> None:
     """Create the topics that are missing. Nothing is ever deleted; a topic with another number of partitions is reported."""
+    from services.adapters.kafka.access import security_of
     from services.adapters.kafka.admin import ensure_topics
     from services.adapters.settings import ServerSettings
 
     settings = settings_of(ServerSettings)
     wanted = wanted_topics(settings.topic_prefix, settings.output_partitions)
-    report = run(ensure_topics(settings.kafka_bootstrap, wanted))
+    report = run(ensure_topics(settings.kafka_bootstrap, wanted, security=security_of(settings)))
     Console().print(f"{len(report.created)} topics created, {len(report.existing)} were there")
     outputs = {settings.topic_prefix + topic.name for topic in TOPICS_OUT}
     for mismatch in report.mismatched:

@@ -7,9 +7,13 @@ from typing import Any
 
 from services.adapters import crash_points, metrics
 from services.adapters.kafka.producer import partition_for
+from services.adapters.ledger.access import refusal_of
 from services.adapters.ledger.catalogue import CatalogueStore, CatalogueUnreadable
 from services.adapters.ledger.connection import Pool, is_passing, open_pool
 from services.adapters.ledger.migrate import MigrationError, pending
+from services.adapters.projection import TIMEOUT_SECONDS as PROJECTION_SECONDS
+from services.adapters.projection import Projection, RedisTls
+from services.adapters.refusals import ServerRefuses
 from services.adapters.settings import ServerSettings
 
 from .catalogue import CatalogueWatcher
@@ -48,8 +52,12 @@ async def open_ledger(
         pool = await open_pool(dsn, size=size, application=f"missions-{role}", planner=planner)
     except MigrationError as error:
         raise StartError(str(error), "run the version of `missions` that fits this database") from error
+    except ServerRefuses:
+        raise
     except Exception as error:
-        if not is_passing(error) and not isinstance(error, ValueError):
+        if (refusal := refusal_of(error, dsn)) is not None:
+            raise refusal from error
+        if not is_passing(error):
             raise
         raise StartError(
             f"Postgres does not answer: {error}", "start it (`make up`), or correct MISSIONS_POSTGRES_DSN"
@@ -63,6 +71,21 @@ async def open_ledger(
         yield pool
     finally:
         await _close(pool)
+
+
+@asynccontextmanager
+async def open_projection(
+    settings: ServerSettings, *, timeout_seconds: float = PROJECTION_SECONDS
+) -> AsyncIterator[Projection]:
+    """The projection, which need not be there. Raises `ServerRefuses` when it is, and does not let us in."""
+    url = settings.redis_url.get_secret_value()
+    tls = RedisTls(settings.redis_ssl_cafile, settings.redis_ssl_certfile, settings.redis_ssl_keyfile)
+    projection = Projection.connect(url, settings.topic_prefix, tls=tls, timeout_seconds=timeout_seconds)
+    try:
+        await projection.require_access(url)
+        yield projection
+    finally:
+        await projection.close()
 
 
 async def _close(pool: Pool) -> None:

@@ -8,15 +8,22 @@ from collections.abc import Set as AbstractSet
 from mission_events import TOPICS_IN
 from services.adapters import metrics
 from services.adapters.inside import InsideServer, check
+from services.adapters.kafka.access import security_of
 from services.adapters.kafka.records import PartitionId, Watch
 from services.adapters.kafka.settings import WorkerSettings
 from services.adapters.kafka.worker import Worker, build_worker
 from services.adapters.ledger.batch import BatchLedger
 from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS, is_passing
 from services.adapters.logs import get_logger
-from services.adapters.projection import Projection
 from services.operations.repair import keep_repaired
-from services.operations.startup import background, crash_points_of, load_catalogue, open_ledger, partition_chooser
+from services.operations.startup import (
+    background,
+    crash_points_of,
+    load_catalogue,
+    open_ledger,
+    open_projection,
+    partition_chooser,
+)
 
 from .apply_batch import RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX, STEPS, ApplyBatch
 from .settings import ProcessorSettings
@@ -35,8 +42,8 @@ async def run(settings: ProcessorSettings) -> None:
     crashes = crash_points_of("processor", STEPS)
     _calm_collector()
     connections = settings.lanes_max + 2
-    async with open_ledger(settings, "processor", size=connections, planner=BATCH_PLANNER_SETTINGS) as pool:
-        projection = Projection.connect(settings.redis_url.get_secret_value(), settings.topic_prefix)
+    ledger_of = open_ledger(settings, "processor", size=connections, planner=BATCH_PLANNER_SETTINGS)
+    async with ledger_of as pool, open_projection(settings) as projection:
         catalogue = await load_catalogue(pool)
         ledger = BatchLedger(pool, partition_chooser(settings))
         apply_batch = ApplyBatch(
@@ -52,6 +59,7 @@ async def run(settings: ProcessorSettings) -> None:
                 bootstrap=settings.kafka_bootstrap,
                 group=settings.topic_prefix + settings.consumer_group,
                 batch_size_max=settings.batch_size_max,
+                security=security_of(settings),
                 lookback=settings.batch_size_max,  # a killed worker may not have projected its last batch
             ),
             [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN],
@@ -69,11 +77,8 @@ async def run(settings: ProcessorSettings) -> None:
 
         inside = InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host)
         side_work = (catalogue.watch(), _measure(worker), keep_repaired(projection, ledger.load_users))
-        try:
-            async with background(*side_work), inside.running():
-                await worker.run()
-        finally:
-            await projection.close()
+        async with background(*side_work), inside.running():
+            await worker.run()
 
 
 def _calm_collector() -> None:

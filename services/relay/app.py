@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from mission_events import TOPICS_OUT, Topic, topic_of
 from services.adapters.inside import InsideServer, check
+from services.adapters.kafka.access import security_of
 from services.adapters.kafka.transactional import OutputTopics
 from services.adapters.ledger.relay_store import LANE_PLANNER_SETTINGS, RelayStore
 from services.missions.fields import STREAK_UPDATED
@@ -34,7 +35,10 @@ async def run(settings: RelaySettings) -> None:
     async with open_ledger(settings, "relay", size=connections, planner=LANE_PLANNER_SETTINGS) as pool:
         store = RelayStore(pool)
         topics = OutputTopics(
-            settings.kafka_bootstrap, settings.topic_prefix, await topics_to_publish(settings.streak_source, store)
+            settings.kafka_bootstrap,
+            settings.topic_prefix,
+            await topics_to_publish(settings.streak_source, store),
+            security=security_of(settings),
         )
         await require_partitions(topics, store, partitions)
         relay = Relay(topics, store, partitions, crashes.at_step)

@@ -10,17 +10,25 @@ from time import monotonic
 from mission_events import TOPICS_IN
 from services.adapters import metrics
 from services.adapters.inside import InsideServer, check
+from services.adapters.kafka.access import require_sign_in, security_of
 from services.adapters.kafka.admin import end_offsets
 from services.adapters.kafka.errors import BrokerUnreachable
 from services.adapters.ledger.connection import is_passing
 from services.adapters.ledger.sweep import SweepLedger
 from services.adapters.ledger.users import Users
 from services.adapters.logs import get_logger
-from services.adapters.projection import Projection, ProjectionUnavailable
+from services.adapters.projection import ProjectionUnavailable
 from services.operations.clockwork import Clockwork
 from services.operations.issue import Issuer
 from services.operations.repair import reconcile
-from services.operations.startup import background, crash_points_of, load_catalogue, open_ledger, partition_chooser
+from services.operations.startup import (
+    background,
+    crash_points_of,
+    load_catalogue,
+    open_ledger,
+    open_projection,
+    partition_chooser,
+)
 
 from .settings import SchedulerSettings
 from .tick import CHUNKS, tick
@@ -37,8 +45,9 @@ async def run(settings: SchedulerSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_ledger(settings, "scheduler", size=4) as pool:
-        projection = Projection.connect(settings.redis_url.get_secret_value(), settings.topic_prefix)
+    security = security_of(settings)
+    await require_sign_in(settings.kafka_bootstrap, security)
+    async with open_ledger(settings, "scheduler", size=4) as pool, open_projection(settings) as projection:
         catalogue = await load_catalogue(pool)
         chooser = partition_chooser(settings)
         ledger = SweepLedger(pool, chooser)
@@ -51,7 +60,7 @@ async def run(settings: SchedulerSettings) -> None:
             issuer,
             projection,
             catalogue,
-            partial(end_offsets, settings.kafka_bootstrap, topics),
+            partial(end_offsets, settings.kafka_bootstrap, topics, security=security),
         )
         last_look = monotonic()
         reconciled = ""
@@ -86,13 +95,10 @@ async def run(settings: SchedulerSettings) -> None:
             last_look = monotonic()
 
         inside = InsideServer(settings.inside_port, live, ready, host=settings.inside_host)
-        try:
-            async with background(catalogue.watch()), inside.running():
-                while not stop.is_set():
-                    await look()
-                    await _wait(stop, settings.tick_seconds)
-        finally:
-            await projection.close()
+        async with background(catalogue.watch()), inside.running():
+            while not stop.is_set():
+                await look()
+                await _wait(stop, settings.tick_seconds)
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

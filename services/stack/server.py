@@ -1,6 +1,5 @@
 """What every server of the stack can do, whoever provides it, and the three of them as one thing."""
 
-import re
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-PASSWORD = re.compile(r"(://[^:/@]*:)[^@/]*@")
+from services.adapters.addresses import redact
 
 Progress = Callable[[str, str], None]
 """Told (what, state) as things start and stop: ("Kafka", "ready")."""
@@ -46,7 +45,7 @@ class Server(ABC):
     @property
     def shown_address(self) -> str:
         """Its address without the password, for screens and logs."""
-        return PASSWORD.sub(r"\1***@", self.address)
+        return redact(self.address)
 
     @abstractmethod
     def start(self) -> bool:

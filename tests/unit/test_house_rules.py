@@ -45,3 +45,27 @@ def test_python_holds_no_sql() -> None:
         and any(f'"{word}' in path.read_text("utf-8").lower() for word in words)
     ]
     assert found == []
+
+
+KAFKA_CLIENTS = {
+    "ensure_topics", "missing_topics", "partition_counts", "end_offsets", "read_from",
+    "Publisher", "OutputTopics", "WorkerSettings",
+}  # fmt: skip
+"""What opens a connection to Kafka."""
+
+
+def test_every_kafka_client_is_given_the_way_to_sign_in() -> None:
+    found = []
+    for path in FILES:
+        if path.is_relative_to(ROOT / "services") and not path.is_relative_to(ROOT / "services/adapters/kafka"):
+            for call in (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)):
+                named = {call.func.id} if isinstance(call.func, ast.Name) else set()
+                if named == {"partial"} and call.args and isinstance(call.args[0], ast.Name):
+                    named = {call.args[0].id}
+                if (
+                    named & KAFKA_CLIENTS
+                    and (call.args or call.keywords)
+                    and "security" not in {keyword.arg for keyword in call.keywords}
+                ):
+                    found.append(f"{path.relative_to(ROOT)}:{call.lineno}")
+    assert found == [], "pass security=security_of(settings)"

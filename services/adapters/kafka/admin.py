@@ -12,7 +12,8 @@ import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from .errors import BrokerUnreachable, KafkaProblem, TopicsMissing
+from .access import why_unreachable
+from .errors import KafkaProblem, TopicsMissing
 from .records import PartitionId
 
 REQUEST_TIMEOUT_MS: Final = 15_000
@@ -140,7 +141,7 @@ async def end_offsets(
         await consumer.start()
         ends = await consumer.end_offsets([aiokafka.TopicPartition(*p) for p in partitions])
     except KafkaError as error:
-        raise BrokerUnreachable(bootstrap, error) from error
+        raise await why_unreachable(bootstrap, security, error) from error
     finally:
         await consumer.stop()
     return {PartitionId(tp.topic, tp.partition): end for tp, end in ends.items()}
@@ -153,7 +154,7 @@ async def _admin(bootstrap: str, security: Mapping[str, object] | None) -> Async
         await admin.start()
         yield admin
     except KafkaError as error:
-        raise BrokerUnreachable(bootstrap, error) from error
+        raise await why_unreachable(bootstrap, security, error) from error
     finally:
         await admin.close()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.adapters.refusals import ServerRefuses
+
 
 class KafkaProblem(Exception):
     """Base of the adapter's errors."""
@@ -20,12 +22,21 @@ class BrokerUnreachable(KafkaProblem):
         self.bootstrap = bootstrap
 
 
+class BrokerRefuses(BrokerUnreachable, ServerRefuses):
+    """A broker answers and does not let us in. At the start that is the end; later it may pass, as a password is changed."""
+
+    def __init__(self, bootstrap: str, refusal: ServerRefuses) -> None:
+        ServerRefuses.__init__(self, refusal.problem, refusal.fix)
+        self.bootstrap = bootstrap
+
+
 class TopicsMissing(KafkaProblem):
-    """Topics that a role needs are not there."""
+    """Topics that a role needs are not there, or may not be seen by it."""
 
     def __init__(self, topics: Sequence[str], bootstrap: str) -> None:
         super().__init__(
-            f"Kafka at {bootstrap} lacks the topics {', '.join(sorted(topics))}: run `missions topics apply`"
+            f"Kafka at {bootstrap} lacks the topics {', '.join(sorted(topics))}, "
+            "or does not let this user see them: run `missions topics apply`, or grant what `missions topics acls` shows"
         )
         self.topics = sorted(topics)
 

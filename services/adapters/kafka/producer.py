@@ -12,7 +12,8 @@ import aiokafka
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.partitioner import murmur2
 
-from .errors import BrokerUnreachable, PublisherFenced, PublishFailed
+from .access import why_unreachable
+from .errors import PublisherFenced, PublishFailed
 
 Compression = Literal["gzip", "snappy", "lz4", "zstd"]
 
@@ -66,6 +67,7 @@ class Publisher:
         security: Mapping[str, object] | None = None,
     ) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._options: dict[str, Any] = {
             "bootstrap_servers": bootstrap,
             "client_id": client_id,
@@ -90,7 +92,7 @@ class Publisher:
             await producer.start()
         except KafkaError as error:
             await producer.stop()
-            raise BrokerUnreachable(self._bootstrap, error) from error
+            raise await why_unreachable(self._bootstrap, self._security, error) from error
         self._producer = producer
 
     async def stop(self) -> None:

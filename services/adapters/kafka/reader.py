@@ -9,8 +9,9 @@ from typing import Any, Final
 import aiokafka
 from aiokafka.errors import KafkaError
 
+from .access import why_unreachable
 from .admin import partition_counts
-from .errors import BrokerUnreachable, TopicsMissing
+from .errors import TopicsMissing
 from .records import PartitionId, Record
 from .settings import FETCH_BYTES_MAX, FETCH_WAIT_MAX_MS
 
@@ -67,6 +68,6 @@ async def _consumer(bootstrap: str, security: Mapping[str, object] | None) -> As
         await consumer.start()
         yield consumer
     except KafkaError as error:
-        raise BrokerUnreachable(bootstrap, error) from error
+        raise await why_unreachable(bootstrap, security, error) from error
     finally:
         await consumer.stop()

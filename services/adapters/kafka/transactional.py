@@ -22,8 +22,9 @@ from aiokafka.errors import (
 from mission_events import Topic
 from mission_events.dead_letter import PREFIX as DEAD_LETTER_PREFIX
 
+from .access import why_unreachable
 from .clients import close_admin, close_consumer, close_producer, end_transactions_once, look_at, pace
-from .errors import BrokerUnreachable, PublisherFenced, PublishFailed, TopicsMissing
+from .errors import PublisherFenced, PublishFailed, TopicsMissing
 
 DEAD_LETTER_TOPIC = "missions.dead-letter"
 ID = "id"
@@ -184,6 +185,7 @@ class OutputTopics:
     ) -> None:
         """`prefix` is put before the topics' names; `security` are the client's options for TLS and SASL."""
         self._bootstrap = bootstrap
+        self._security = security
         self._client = {"bootstrap_servers": bootstrap, **(security or {})}
         self._prefix = prefix
         self._topics = {topic.name: topic for topic in topics}
@@ -213,7 +215,7 @@ class OutputTopics:
                     raise TopicsMissing(missing, self._bootstrap)
                 limits = await self._limits(admin)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerUnreachable(self._bootstrap, error) from error
+            raise await why_unreachable(self._bootstrap, self._security, error) from error
         finally:
             await close_admin(admin)
         return {name: TopicShape(found[self._prefix + name], limits[name]) for name in self._topics}

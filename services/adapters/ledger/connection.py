@@ -5,9 +5,14 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
+from .access import refusal_of
+from .queries import queries
+
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Row: TypeAlias = asyncpg.Record
+
+_SQL = queries("connection")
 
 STATEMENT_TIMEOUT_SECONDS = 60
 """A statement that takes longer is stuck: it is ended and its transaction tried again."""
@@ -43,8 +48,28 @@ def is_data_error(error: BaseException) -> bool:
     return isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError))
 
 
+async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """One connection, for work that needs no pool. Raises `ServerRefuses`, and the driver's errors when the ledger is away."""
+    try:
+        return await asyncpg.connect(dsn)
+    except Exception as error:
+        if (refusal := refusal_of(error, dsn)) is not None:
+            raise refusal from error
+        raise
+
+
+async def signed_in(dsn: str) -> str:
+    """Who we are on the ledger at `dsn`, and whether the way there is encrypted. Raises as `connect`."""
+    connection = await connect(dsn)
+    try:
+        row = await connection.fetchrow(_SQL["signed_in"])
+        return f"as {row[0]}, {row[1] or 'without TLS'}" if row else ""
+    finally:
+        await connection.close()
+
+
 async def open_pool(dsn: str, *, size: int, application: str, planner: dict[str, str] | None = None) -> Pool:
-    """A pool of at most `size` connections. Raises the driver's errors when the ledger can't be reached."""
+    """A pool of at most `size` connections. Raises `ServerRefuses`, and the driver's errors when the ledger is away."""
     settings: dict[str, Any] = {
         "application_name": application,
         "statement_timeout": str(STATEMENT_TIMEOUT_SECONDS * 1000),
@@ -53,10 +78,15 @@ async def open_pool(dsn: str, *, size: int, application: str, planner: dict[str,
         "jit": "off",
         **(planner or {}),
     }
-    return await asyncpg.create_pool(
-        dsn,
-        min_size=1,
-        max_size=size,
-        server_settings=settings,
-        command_timeout=STATEMENT_TIMEOUT_SECONDS + 5,
-    )
+    try:
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            server_settings=settings,
+            command_timeout=STATEMENT_TIMEOUT_SECONDS + 5,
+        )
+    except Exception as error:
+        if (refusal := refusal_of(error, dsn)) is not None:
+            raise refusal from error
+        raise

@@ -7,6 +7,7 @@ from importlib import resources
 
 import asyncpg
 
+from .connection import connect
 from .queries import queries
 
 LOCK_KEY = 7_316_402_001
@@ -45,7 +46,7 @@ def migrations() -> list[Migration]:
 
 async def pending(dsn: str) -> list[Migration]:
     """Migrations that the database lacks. Raises `MigrationError` when it has one that this code does not know or that was changed."""
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn)
     try:
         return await _pending(connection)
     finally:
@@ -76,7 +77,7 @@ async def migrate(dsn: str, today: date) -> list[str]:
 
     `today` (UTC) places the event log's partitions. Raises `MigrationError`."""
     sql = queries("migrate")
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn)
     try:
         await connection.execute(sql["lock"], LOCK_KEY)
         await connection.execute(sql["create_table"])

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import msgspec
 from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from services.adapters.refusals import ServerRefuses
 from services.missions.state import UserState, decode_state, encode_state
+
+from .access import RedisTls, open_redis, refusal_of
 
 KEEP_SECONDS = 30 * 24 * 3600
 """A user not seen for this long leaves the projection; the ledger still has everything."""
@@ -40,6 +41,13 @@ class ProjectionUnavailable(Exception):
     """Redis can't answer; read from the ledger instead."""
 
 
+class ProjectionRefused(ProjectionUnavailable, ServerRefuses):
+    """Redis answers and does not let us in. At the start that is the end; later it may pass, as a password is changed."""
+
+    def __init__(self, refusal: ServerRefuses) -> None:
+        ServerRefuses.__init__(self, refusal.problem, refusal.fix)
+
+
 def _script(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text("utf-8")
 
@@ -56,15 +64,22 @@ class Projection:
         self._discard = redis.register_script(_script("discard.lua"))
 
     @classmethod
-    def connect(cls, url: str, prefix: str = "", *, timeout_seconds: float = TIMEOUT_SECONDS) -> "Projection":
-        """A projection on the Redis at `url`. Connects at the first call."""
-        redis: Redis = Redis.from_url(
-            url,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 1),
-        )
-        return cls(redis, prefix)
+    def connect(
+        cls, url: str, prefix: str = "", *, tls: RedisTls | None = None, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> "Projection":
+        """A projection on the Redis at `url`. Connects at the first call. Raises `ServerRefuses` for TLS files of no use."""
+        return cls(open_redis(url, tls or RedisTls(), timeout_seconds=timeout_seconds), prefix)
+
+    async def require_access(self, url: str) -> None:
+        """Raises `ProjectionRefused` when the Redis at `url` answers and does not let us in. A Redis that is away is no fault here."""
+        try:
+            await self._redis.ping()
+            await self._redis.mget([self._key("-")])
+            await self._store_forward(keys=[], args=[KEEP_SECONDS])
+        except _FAILURES as error:
+            refusal = await refusal_of(error, url)
+            if refusal is not None:
+                raise ProjectionRefused(refusal) from error
 
     @property
     def connection_pool(self) -> ConnectionPool:
