@@ -12,8 +12,10 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.adapters.http_connection import HEAD_BYTES_MAX, HEADERS_MAX
 from services.adapters.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from services.adapters.problems import (
+    HEAD_TOO_LARGE,
     INVALID_JSON,
     INVALID_REQUEST,
     INVALID_TOKEN,
@@ -201,7 +203,11 @@ class _Guard:
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            refused = _head_problem(scope)
+            if refused is None:
+                await self._app(scope, receive, watched)
+            else:
+                await refused.response()(scope, receive, watched)
         except ClientDisconnect:
             status = CLIENT_CLOSED_REQUEST
         except Exception as error:
@@ -214,6 +220,17 @@ class _Guard:
             method = scope["method"] if scope["method"] in METHODS else "other"
             HTTP_REQUESTS.labels(route, method, str(status)).inc()
             HTTP_SECONDS.labels(route, method).observe(perf_counter() - began)
+
+
+def _head_problem(scope: Scope) -> Problem | None:
+    headers = scope["headers"]
+    size = len(scope.get("raw_path", b"")) + len(scope["query_string"]) + sum(len(n) + len(v) for n, v in headers)
+    if len(headers) <= HEADERS_MAX and size <= HEAD_BYTES_MAX:
+        return None
+    limits = f"{HEADERS_MAX} headers and {HEAD_BYTES_MAX} bytes of path, query and headers"
+    return Problem(
+        HEAD_TOO_LARGE, f"The request has {len(headers)} headers and {size} bytes of them; send at most {limits}."
+    )
 
 
 class _Strangers:
@@ -230,10 +247,9 @@ class _Strangers:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        address = address_of(scope)
         if not any(name == b"authorization" for name, _ in scope["headers"]):
             try:
-                self._limits.refuse_blocked(RouteClass.STRANGERS, address)
+                self._limits.refuse_blocked(RouteClass.STRANGERS, address_of(scope))
             except Problem as problem:
                 await problem.response()(scope, receive, send)
                 return
@@ -242,7 +258,7 @@ class _Strangers:
             await self._app(scope, receive, send)
         finally:
             if "caller" not in state:
-                await self._limits.count(RouteClass.STRANGERS, address)
+                await self._limits.count(RouteClass.STRANGERS, address_of(scope))
 
 
 async def read_body(request: Request, limit: int, media_types: frozenset[str] = JSON_MEDIA_TYPES) -> bytes:

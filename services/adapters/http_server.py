@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from starlette.types import ASGIApp
 from typing_extensions import override
 
+from services.adapters.http_connection import HEAD_BYTES_MAX, GuardedConnection
+
 DRAIN_SECONDS = 8
 """From the signal on, requests that have begun have this long; with closing the pools a role ends within 10 s."""
 
@@ -64,6 +66,7 @@ class HttpServer:
         variable: str,
         drain_seconds: int = DRAIN_SECONDS,
         proxies: Sequence[IPvAnyNetwork] = (),
+        connection: type[GuardedConnection] = GuardedConnection,
     ) -> None:
         """`variable` names the setting that the port came from, for the error message; `proxies` are believed who calls."""
         self.port = port
@@ -76,6 +79,9 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
+                http=connection,
+                ws="none",
+                h11_max_incomplete_event_size=HEAD_BYTES_MAX,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -119,6 +119,9 @@ MISSION_NOT_FOUND = ProblemType(
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed", 405, "The path has other methods", "The `Allow` header lists them."
 )
+REQUEST_TIMEOUT = ProblemType(
+    "request-timeout", 408, "The request came too slowly", "The detail says how long it may take. Send it again."
+)
 NOT_COMPLETED = ProblemType(
     "not-completed",
     409,
@@ -155,6 +158,9 @@ IDEMPOTENCY_KEY_REUSED = ProblemType(
 )
 TOO_MANY_REQUESTS = ProblemType(
     "too-many-requests", 429, "Too many calls", "Wait as many seconds as `Retry-After` says; nothing was done."
+)
+HEAD_TOO_LARGE = ProblemType(
+    "head-too-large", 431, "The request line and headers are too large", "The detail says how much is allowed."
 )
 INTERNAL_ERROR = ProblemType(
     "internal-error", 500, "Something is wrong on our side", "It was logged under the `instance` of the answer."
