@@ -115,6 +115,11 @@ relay-storm: venv ## two relays and their servers die again and again (RUNS=5 FA
 	@MISSIONS_STORM_RUNS=$(or $(RUNS),5) MISSIONS_STORM_FAULTS=$(or $(FAULTS),14) MISSIONS_STORM_SEED=$(SEED) \
 	  $(PYTEST) tests/integration/relay/test_storm.py -s -q $(ARGS)
 
+.PHONY: fuzz-api
+fuzz-api: venv ## the HTTP API against its OpenAPI, for longer (SECONDS=300 SEED=…)
+	@MISSIONS_FUZZ_SECONDS=$(or $(SECONDS),300) MISSIONS_FUZZ_SEED=$(SEED) \
+	  $(PYTEST) tests/integration/api/test_openapi_fuzz.py -s --timeout=0 $(ARGS)
+
 .PHONY: bench
 bench: venv ## events per second through the whole pipeline, beside its peer
 	@$(BIN)/python -m benchmarks.pipeline $(ARGS)

@@ -322,6 +322,14 @@ def _too_large(limit: int) -> Problem:
     )
 
 
+def _present(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter's schema without null: one that is there is text, and one that is not there needs no schema."""
+    choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
+    if len(choices) != 1:
+        return schema
+    return {**{key: value for key, value in schema.items() if key != "anyOf"}, **choices[0]}
+
+
 def _describe(app: FastAPI, more: Mapping[str, Any]) -> None:
     described = app.openapi
 
@@ -335,6 +343,8 @@ def _describe(app: FastAPI, more: Mapping[str, Any]) -> None:
         for path in document.get("paths", {}).values():
             for operation in path.values():
                 operation.get("responses", {}).pop("422", None)
+                for parameter in operation.get("parameters", []):
+                    parameter["schema"] = _present(parameter["schema"])
         return document
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend the document

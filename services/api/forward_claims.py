@@ -4,6 +4,7 @@ import httpx
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from services.adapters.claim_call import BODY_BYTES_MAX, DESCRIBED, IdempotencyKey
 from services.adapters.http import UserCaller, read_body
 from services.adapters.problems import (
     BAD_GATEWAY,
@@ -13,9 +14,6 @@ from services.adapters.problems import (
     ProblemType,
     unavailable,
 )
-
-CLAIM_BODY_BYTES_MAX = 16 * 1024
-"""The claims role takes no larger body, so none is passed on."""
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 12.0
@@ -43,15 +41,13 @@ def claims_router(client: httpx.AsyncClient) -> APIRouter:
     """The forwarding route."""
     router = APIRouter()
 
-    @router.post(
-        "/missions/claim",
-        operation_id="claimMission",
-        tags=["missions"],
-        summary="Claim the reward of a completed mission",
-        description="Passed on to the claims role, which describes it in full in its own /openapi.json.",
-    )
-    async def forward(request: Request, _caller: UserCaller) -> Response:
-        body = await read_body(request, CLAIM_BODY_BYTES_MAX)
+    @router.post("/missions/claim", **DESCRIBED)
+    async def forward(
+        request: Request,
+        _caller: UserCaller,
+        _idempotency_key: IdempotencyKey = None,  # described here, checked there
+    ) -> Response:
+        body = await read_body(request, BODY_BYTES_MAX)
         headers = {name: value for name in REQUEST_HEADERS if (value := request.headers.get(name)) is not None}
         if request.client is not None:
             headers["x-forwarded-for"] = request.client.host

@@ -12,6 +12,9 @@ from services.missions.view import FALLBACK_LOCALE
 LOCALES_MAX = 10
 """Languages that are tried; browsers send two or three."""
 
+LOCALE_QUERY_PATTERN = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+"""What `?locale=` takes: a locale whose language may be in capitals."""
+
 _LOCALE = re.compile(LOCALE_PATTERN.removesuffix("$") + r"\Z")
 
 

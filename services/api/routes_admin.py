@@ -51,6 +51,9 @@ def _definition_schemas() -> dict[str, Any]:
     """JSON Schemas of a definition and its parts; their names begin alike, so that none meets a schema of an answer."""
     schema = Mission.model_json_schema(ref_template="#/components/schemas/Definition{model}")
     parts = schema.pop("$defs")
+    del schema["properties"]["version"]  # counted when it is published
+    for texts in ("title", "description"):
+        schema["properties"][texts]["additionalProperties"] = False
     return {"Definition": schema, **{f"Definition{name}": part for name, part in parts.items()}}
 
 
@@ -60,7 +63,13 @@ Reason = Annotated[
     str | None,
     Query(max_length=REASON_CHARACTERS_MAX, pattern=REASON_PATTERN, description="Why; the record of changes keeps it"),
 ]
-After = Annotated[str | None, Query(description="Where the page begins: `next_cursor` of the page before")]
+After = Annotated[
+    str | None,
+    Query(
+        description="Where the page begins: `next_cursor` of the page before",
+        json_schema_extra={"pattern": f"^{IDENTIFIER.pattern}$"},
+    ),
+]
 StateFilter = Annotated[MissionState | None, Query(description="`draft` finds every mission that has a draft")]
 TypeFilter = Annotated[MissionType | None, Query(alias="type", description="Missions of this type")]
 

@@ -12,6 +12,7 @@ from mission_events.learning import Difficulty
 from services.adapters.http import UserCaller, answer_schemas, json_answer
 from services.adapters.problems import invalid_parameter, unavailable
 from services.missions.selection import COUNT_MAX, Reason, Selected, UnknownPurpose, parse_purpose
+from services.missions.selection.purposes import PurposeKind
 
 from .locales import preferred_locales
 from .read_missions import LedgerUnavailable
@@ -23,6 +24,9 @@ COUNT_DEFAULT = 10
 
 PURPOSE_CHARACTERS_MAX = 160
 """`mission:` and an identifier, with room to spare."""
+
+PURPOSE_PATTERN = f"^({'|'.join(PurposeKind)}|mission:.+)$"
+"""For the description; what is wrong with a purpose is said by `parse_purpose`."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -54,6 +58,7 @@ PurposeText = Annotated[
     str | None,
     Query(
         max_length=PURPOSE_CHARACTERS_MAX,
+        json_schema_extra={"pattern": PURPOSE_PATTERN},
         description="`mission`, `mission:<assignment_id>`, `mistakes`, `review` or `chapter`; without it all of them, in this order",
     ),
 ]

@@ -89,7 +89,9 @@ _EVENTS_BODY = {
         "required": True,
         "content": {
             media_type: {
-                "schema": {"oneOf": [_ONE_EVENT, {"type": "array", "maxItems": EVENTS_MAX, "items": _ONE_EVENT}]}
+                "schema": {
+                    "oneOf": [_ONE_EVENT, {"type": "array", "minItems": 1, "maxItems": EVENTS_MAX, "items": _ONE_EVENT}]
+                }
             }
             for media_type in sorted(EVENT_MEDIA_TYPES)
         },

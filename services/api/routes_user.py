@@ -16,7 +16,7 @@ from services.adapters.problems import invalid_parameter, unavailable
 from services.missions.levels import level_of
 from services.missions.view import MissionView
 
-from .locales import preferred_locales
+from .locales import LOCALE_QUERY_PATTERN, preferred_locales
 from .paging import PAGE_SIZE, UUID_TEXT, Cursor, Limit, decode_cursor, encode_cursor, link_to_next
 from .read_missions import LedgerUnavailable, ReadMissions
 
@@ -103,10 +103,22 @@ class RewardsAnswer(msgspec.Struct):
 
 SCHEMAS = answer_schemas(MissionsAnswer, MissionsPage, StreakAnswer, RewardsAnswer)
 
-Locale = Annotated[str | None, Query(description="Language of titles, such as pt-BR; goes before Accept-Language")]
+Locale = Annotated[
+    str | None,
+    Query(
+        description="Language of titles, such as pt-BR; goes before Accept-Language",
+        json_schema_extra={"pattern": LOCALE_QUERY_PATTERN},
+    ),
+]
 AcceptLanguage = Annotated[str | None, Header(description="Languages of titles, best first")]
 IfNoneMatch = Annotated[str | None, Header(description="The ETag of the answer that the caller has")]
-Timezone = Annotated[str | None, Query(description="IANA name; used while the user's time zone is not known")]
+Timezone = Annotated[
+    str | None,
+    Query(
+        description="IANA name; used while the user's time zone is not known",
+        json_schema_extra={"enum": sorted(known_zones())},
+    ),
+]
 Status = Annotated[Literal["all"] | None, Query(description="`all` pages through everything the user ever had")]
 
 

@@ -2,12 +2,7 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import httpx
@@ -15,70 +10,14 @@ import pytest
 
 from mission_events import encode_event
 from services.adapters.tokens import TokenSettings
-from services.stack.server import Addresses
 from tests.support.events import xp
 from tests.support.http import Client, Json
+from tests.support.roles import Start
 from tests.support.stack import free_port
 from tests.support.system import until
 
 END_SECONDS = 10
 """From SIGTERM to the end of a role, at most."""
-
-
-@dataclass(frozen=True)
-class Process:
-    """A role that runs."""
-
-    process: asyncio.subprocess.Process
-    url: str
-    inside_url: str
-
-    async def ready(self) -> None:
-        """Waits until `/readyz` says so."""
-        async with httpx.AsyncClient() as http:
-
-            async def is_ready() -> bool:
-                assert self.process.returncode is None, "the role has ended"
-                try:
-                    return (await http.get(f"{self.inside_url}/readyz")).status_code == 200
-                except httpx.TransportError:
-                    return False
-
-            await until(is_ready, "the role to be ready")
-
-
-Start = Callable[..., AbstractAsyncContextManager[Process]]
-
-
-@pytest.fixture
-def start(addresses: Addresses, ledger_dsn: str, topic_prefix: str, tokens: TokenSettings) -> Start:
-    """Starts a role on a ledger of the test's own."""
-
-    @asynccontextmanager
-    async def started(role: str, **changes: str) -> AsyncIterator[Process]:
-        http, inside = free_port(), free_port()
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("MISSIONS_")},
-            **addresses.environment(),
-            "MISSIONS_POSTGRES_DSN": ledger_dsn,
-            "MISSIONS_TOPIC_PREFIX": topic_prefix,
-            "MISSIONS_ENVIRONMENT": "development",
-            "MISSIONS_DEVELOPMENT_KEY_FILE": str(tokens.development_key_file),
-            "MISSIONS_HTTP_PORT": str(http),
-            "MISSIONS_INSIDE_PORT": str(inside),
-            **changes,
-        }
-        command = (sys.executable, "-m", "services.cli.main", role)
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
-        try:
-            yield Process(process, f"http://127.0.0.1:{http}", f"http://127.0.0.1:{inside}")
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
-
-    return started
 
 
 @pytest.mark.parametrize("role", ["api", "claims"])
