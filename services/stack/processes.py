@@ -66,6 +66,11 @@ class BackgroundProcess:
         identity = self._identity()
         return identity.pid if identity else None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, negative for a signal; None while it runs, or if another process started it."""
+        return self._child.returncode if self.pid is None and self._child is not None else None
+
     def start(
         self,
         command: Sequence[str],

@@ -55,6 +55,11 @@ class Role:
         return self._process.pid
 
     @property
+    def exit_code(self) -> int | None:
+        """How it ended, negative for a signal; None while it runs, or if another process started it."""
+        return self._process.exit_code
+
+    @property
     def log_path(self) -> Path:
         """Where its output goes."""
         return self._process.log_path

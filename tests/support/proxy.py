@@ -1,4 +1,4 @@
-"""A network between a client and a server that a test can cut: at once, or just after the server has done what was asked."""
+"""A network between a client and a server that a test can cut or slow: at once, or just after the server has done what was asked."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,6 +17,8 @@ class Proxy:
     is_cut: bool = False
     flows: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared, connections stay open and nothing comes through: a server that hangs, or a network that loses every packet."""
+    delay_seconds: float = 0.0
+    """How long each piece of what goes through waits, in either direction."""
     swallow_after: bytes | None = None
     """When a client sends this, the server gets it and answers, but the answer is lost with the connection. Happens once."""
     swallowed: int = 0
@@ -45,7 +47,11 @@ class Proxy:
         if self.is_cut:
             writer.close()
             return
-        server_reader, server_writer = await asyncio.open_connection(self.server_host, self.server_port)
+        try:
+            server_reader, server_writer = await asyncio.open_connection(self.server_host, self.server_port)
+        except OSError:  # the server is away: the client sees the same as without a proxy, a moment later
+            writer.close()
+            return
         self._open |= {writer, server_writer}
         is_swallowing = asyncio.Event()
         try:
@@ -67,7 +73,9 @@ class Proxy:
             if self.swallow_after is not None and self.swallow_after in data:
                 self.swallow_after = None
                 is_swallowing.set()
-            await self.flows.wait()
+            await self._passage()
+            if writer.is_closing():  # cut meanwhile
+                break
             writer.write(data)
             await writer.drain()
         writer.close()
@@ -79,20 +87,28 @@ class Proxy:
             if is_swallowing.is_set():
                 self.swallowed += 1
                 break
-            await self.flows.wait()
+            await self._passage()
+            if writer.is_closing():
+                break
             writer.write(data)
             await writer.drain()
         writer.close()
 
 
+    async def _passage(self) -> None:
+        if self.delay_seconds:
+            await asyncio.sleep(self.delay_seconds)
+        await self.flows.wait()
+
+
 @asynccontextmanager
-async def proxy_to(address: str) -> AsyncIterator[Proxy]:
-    """A proxy to the server at this address (a URL or `host:port`), while the block runs."""
+async def proxy_to(address: str, port: int = 0) -> AsyncIterator[Proxy]:
+    """A proxy to the server at this address (a URL or `host:port`), while the block runs; on any free port unless one is given."""
     parts = urlsplit(address if "://" in address else f"//{address}")
     assert parts.hostname
     assert parts.port
     proxy = Proxy(parts.hostname, parts.port)
-    listener = await asyncio.start_server(proxy._connected, "127.0.0.1", 0)
+    listener = await asyncio.start_server(proxy._connected, "127.0.0.1", port)
     proxy.port = listener.sockets[0].getsockname()[1]
     try:
         yield proxy

@@ -62,14 +62,16 @@ def servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
 
 
 @contextmanager
-def stopped_if_we_are_killed(directory: Path) -> Iterator[None]:
+def stopped_if_we_are_killed(directory: Path, *stop: str) -> Iterator[None]:
     """Ends the embedded servers in `directory` when this process goes away without ending them itself.
 
-    A watcher waits for the end of its input: the kernel closes that for us, even after `kill -9`.
+    A watcher waits for the end of its input: the kernel closes that for us, even after `kill -9`. Then it runs `stop`, Python's
+    arguments before the directory, and removes the directory.
     """
-    down = 'cat; "$0" -m services.stack down --directory "$1"; rm -rf "$1"'
+    arguments = stop or ("-m", "services.stack", "down", "--directory")
+    down = 'cat; "$@"; for last; do :; done; rm -rf "$last"'
     with subprocess.Popen(
-        ["sh", "-c", down, sys.executable, str(directory)],
+        ["sh", "-c", down, "sh", sys.executable, *arguments, str(directory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
