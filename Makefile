@@ -120,6 +120,10 @@ fuzz-api: venv ## the HTTP API against its OpenAPI, for longer (SECONDS=300 SEED
 	@MISSIONS_FUZZ_SECONDS=$(or $(SECONDS),300) MISSIONS_FUZZ_SEED=$(SEED) \
 	  $(PYTEST) tests/integration/api/test_openapi_fuzz.py -s --timeout=0 $(ARGS)
 
+.PHONY: chaos
+chaos: venv ## break roles, servers and network by a seed, then verify every event (RUNS=20 EVENTS=100000 SEED=…)
+	@$(BIN)/python -m tests.chaos --runs $(or $(RUNS),1) --events $(or $(EVENTS),100000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: bench
 bench: venv ## events per second through the whole pipeline, beside its peer
 	@$(BIN)/python -m benchmarks.pipeline $(ARGS)

@@ -63,7 +63,14 @@ def write(directory: Path, results: Sequence[Result]) -> None:
             f"| {each.at:.0f} s | {each.name} | {each.kills or ''} | {_seconds(each)} |"
             for each in sorted(result.injected, key=lambda injected: injected.at)
         ]
-        lines += ["", "```", *result.verifier, *(f"slow: {what}" for what in result.slow), *(f"wrong: {what}" for what in result.wrong), "```"]
+        lines += [
+            "",
+            "```",
+            *result.verifier,
+            *(f"slow: {what}" for what in result.slow),
+            *(f"wrong: {what}" for what in result.wrong),
+            "```",
+        ]
     (directory / "report.md").write_text("\n".join(lines) + "\n")
 
 

@@ -83,6 +83,8 @@ async def run(
     start = monotonic()
     told("starting servers and roles")
     async with running_world(directory, seed, events) as world:
+        if not world.disks:
+            told("FULL DISKS ARE LEFT OUT: this user may not mount a tmpfs")
         await stage(world, make_plan(world), world.load.records(), events, result, told, load_seconds=load_seconds)
         await settle(world, result, told)
         await check(world, result, told)

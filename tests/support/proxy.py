@@ -94,7 +94,6 @@ class Proxy:
             await writer.drain()
         writer.close()
 
-
     async def _passage(self) -> None:
         if self.delay_seconds:
             await asyncio.sleep(self.delay_seconds)
