@@ -161,9 +161,12 @@ class Learners:
         while stopping is None or not stopping.is_set():
             try:
                 answer = await http.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"})
-                if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                    self.watch.counts["answers 429"] += 1
+                elif answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
                     return answer
-                self.watch.counts["answers 5xx"] += 1
+                else:
+                    self.watch.counts["answers 5xx"] += 1
             except httpx.TransportError:
                 self.watch.counts["calls without an answer"] += 1
             await asyncio.sleep(RETRY_SECONDS * self._chance.uniform(0.5, 1.5))
