@@ -193,13 +193,14 @@ async def _inject(world: World, fault: Fault, began: float) -> Injected:
         injected.waited = True
         went_on = await recovery
         if went_on is not None:
-            injected.recovered = round(max(0.0, went_on - _counts_from(healed, went_on, world)), 2)
+            since = _counts_from(fault.killed_at or healed, went_on, world)
+            injected.recovered = round(max(0.0, went_on - since), 2)
     return injected
 
 
-def _counts_from(healed: float, went_on: float, world: World) -> float:
+def _counts_from(fault_at: float, went_on: float, world: World) -> float:
     """A server that was broken meanwhile keeps everybody waiting: then its healing is what the recovery counts from."""
-    return max(healed, world.broken_until) if world.broken_until <= went_on else healed
+    return max(fault_at, world.broken_until) if world.broken_until <= went_on else fault_at
 
 
 def _collect(world: World, result: Result) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from .conftest import Chaos
+from .faults.base import Fault
 from .faults.processes import RebalanceStorm, SecondDeployment, ThirdProcessor, WrongClock
 from .faults.servers import Flushed, OutOfMemory, ReadOnly
 from .plan import Plan, short_plan
@@ -19,20 +20,10 @@ async def test_roles_killed_and_stalled_while_each_server_is_lost(chaos: Chaos) 
     assert result.seen["claims answered"] > 0
 
 
-async def test_redis_that_takes_no_writes(chaos: Chaos) -> None:
-    await chaos.survives(Plan([], [], [OutOfMemory(), ReadOnly(), Flushed()]), records=500, seconds=9)
-
-
-async def test_a_second_deployment_on_the_ledger(chaos: Chaos) -> None:
-    await chaos.survives(Plan([ThirdProcessor(), SecondDeployment()], [], []), records=800, seconds=15)
-
-
-async def test_a_rebalance_storm(chaos: Chaos) -> None:
-    await chaos.survives(Plan([RebalanceStorm()], [], []), records=600, seconds=12)
-
-
-async def test_workers_whose_clocks_are_an_hour_fast_and_slow(chaos: Chaos) -> None:
-    """The record's timestamp decides, never a worker's clock. The last test: the clocks stay wrong."""
+async def test_workers_that_come_and_go_with_wrong_clocks_on_a_redis_that_takes_no_writes(chaos: Chaos) -> None:
+    """Clocks first: the record's timestamp decides, never a worker's clock. Then second deployments by mistake, and a storm."""
     hour = timedelta(hours=1)
-    wrong = Plan([WrongClock("processor-1", hour), WrongClock("processor-2", -hour)], [], [])
-    await chaos.survives(wrong, records=600, seconds=8)
+    workers: list[Fault] = [WrongClock("processor-1", hour), WrongClock("processor-2", -hour)]
+    workers += [ThirdProcessor(), SecondDeployment(), RebalanceStorm(comings=2)]
+    redis: list[Fault] = [OutOfMemory(), ReadOnly(), Flushed()]
+    await chaos.survives(Plan(workers, [], redis), records=2000, seconds=25)

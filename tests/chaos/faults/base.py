@@ -13,6 +13,8 @@ class Fault(ABC):
     """Whether a server or its network is broken while it lasts: then no role can recover."""
     kills = 0
     """Processes of ours that it ends by `kill -9`, or that end themselves at a crash point."""
+    killed_at: float | None = None
+    """When the last of them ended (monotonic): what the recovery counts from."""
 
     @property
     @abstractmethod

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Awaitable
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import ClassVar
 
 from typing_extensions import override
@@ -62,6 +63,7 @@ class Kill(_RoleFault):
 
     @override
     async def inject(self, world: World) -> None:
+        self.killed_at = monotonic()
         await self._of(world).kill()
         self._of(world).start()
 
@@ -88,6 +90,7 @@ class CrashAt(_RoleFault):
         if member.role == "relay":
             await self._take_its_lanes(world, member)
         self._reached = await member.until_gone(RECOVERY_SECONDS_MAX, CRASH_SECONDS_MAX)
+        self.killed_at = monotonic()
         self.kills += int(self._reached)
         if not self._reached:
             await member.end()
@@ -165,6 +168,7 @@ class _Visitor(Fault):
 
     @override
     async def heal(self, world: World) -> None:
+        self.killed_at = monotonic()
         await self._visitor.kill()
 
 
@@ -192,7 +196,9 @@ class RebalanceStorm(Fault):
     """Workers join the group and leave it again and again, every other one without a word."""
 
     breaks_servers = False
-    COMINGS = 4
+
+    def __init__(self, comings: int = 4) -> None:
+        self._comings = comings
 
     @property
     @override
@@ -201,7 +207,7 @@ class RebalanceStorm(Fault):
 
     @override
     async def inject(self, world: World) -> None:
-        for number in range(self.COMINGS):
+        for number in range(self._comings):
             visitor = world.member(f"storm-{len(world.extra)}", "processor")
             visitor.start()
             await visitor.until_ready(RECOVERY_SECONDS_MAX)
@@ -209,4 +215,5 @@ class RebalanceStorm(Fault):
                 await visitor.end()
             else:
                 self.kills += 1
+                self.killed_at = monotonic()
                 await visitor.kill()
