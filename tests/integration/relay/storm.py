@@ -6,10 +6,11 @@ import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import asyncpg
+from msgspec import structs
 
 from services.adapters.kafka.producer import partition_for
 from services.adapters.ledger.connection import is_passing
@@ -63,7 +64,7 @@ class Stream:
         position: int = await connection.fetchval("select next from stream_position for update")
         self.tries += 1
         fresh = [
-            replace(m, payload=b'{"try":%d}' % self.tries)
+            structs.replace(m, payload=b'{"try":%d}' % self.tries)
             for m in messages(USERS, BATCH // USERS, start=position // USERS)
         ]
         # Written down before the commit, because its answer may be lost.

@@ -2,11 +2,11 @@
 
 import asyncio
 import signal
-from dataclasses import replace
 from typing import get_args
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from mission_events import TOPICS_OUT
 from services.adapters.ledger.relay_store import FOUND_KEPT, RelayStore
@@ -109,7 +109,7 @@ async def test_messages_that_a_ledger_lost_and_decides_again_are_not_published_a
     async with world.relay():
         await until(the_lanes_have_looked)
         more = messages(users=20, each=5, start=20)
-        await world.put([replace(m, payload=b'{"decided":"again"}') for m in put] + more)
+        await world.put([structs.replace(m, payload=b'{"decided":"again"}') for m in put] + more)
         await world.drained()
     assert_once_and_in_order(await world.read(), put + more)
     async with RelayStore(world.pool).lane(0) as lane:
@@ -145,7 +145,7 @@ async def test_what_a_crash_of_postgres_takes_back_was_not_published(world: Worl
             str(row[0]) for row in await world.pool.fetch("select message_id from outbox")
         }
         go_on.set()
-        lost = [replace(m, payload=b'{"decided":"again"}') for m in messages(users=40, each=20, start=20)]
+        lost = [structs.replace(m, payload=b'{"decided":"again"}') for m in messages(users=40, each=20, start=20)]
         await world.pool.execute("delete from outbox where message_id = any($1)", [m.message_id for m in lost])
         await world.put(lost)
         await world.drained()

@@ -5,6 +5,8 @@ import hashlib
 import json
 from dataclasses import replace
 
+from msgspec import structs
+
 from mission_events import TOPICS_OUT, decode_dead_letter
 from mission_events.dead_letter import DeadLetter
 from services.adapters.kafka.producer import partition_for
@@ -119,7 +121,7 @@ async def test_an_event_larger_than_its_topic_takes_becomes_a_dead_letter_and_th
     small = [replace(topic, max_message_bytes=5000) if topic.name == COMPLETED else topic for topic in TOPICS_OUT]
     await bare_world.make_topics(small)
     before, after = message(1, 0), message(1, 2)
-    large = replace(message(1, 1), payload=b'{"padding":"' + b"x" * 6000 + b'"}')
+    large = structs.replace(message(1, 1), payload=b'{"padding":"' + b"x" * 6000 + b'"}')
     await bare_world.put([before, large, after, *(message(1, number) for number in range(3, 60))])
     async with bare_world.relay() as relay:
         await bare_world.drained()

@@ -8,10 +8,11 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import get_args
 
 import confluent_kafka
+from msgspec import structs
 
 from mission_events import TOPICS_OUT, Topic
 from services.adapters.kafka.admin import ensure_topics
@@ -208,7 +209,7 @@ def messages(users: int, each: int, start: int = 0) -> list[OutboxMessage]:
 def dead_letter(number: int, value: bytes | None, headers: str = "[]", key: bytes | None = None) -> OutboxMessage:
     """A dead letter with these bytes."""
     letter = message(0, number, DEAD_LETTER)
-    return replace(letter, key=key, payload=value, headers=headers)
+    return structs.replace(letter, key=key, payload=value, headers=headers)
 
 
 def assert_once_and_in_order(found: Sequence[Read], put: Sequence[OutboxMessage]) -> None:
