@@ -37,3 +37,15 @@ def format_time(instant: datetime) -> str:
     if instant.tzinfo is None:
         raise ValueError("time has no time zone; pass an aware datetime such as datetime.now(UTC)")
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def record_time(milliseconds: int) -> datetime:
+    """The instant, in UTC, of a record's Kafka timestamp. Brokers may take any 64-bit number from a producer: one beyond the
+    calendar gives the year 1970, to which no event is near, and which is newer than no other record."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return _EPOCH

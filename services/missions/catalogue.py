@@ -17,6 +17,13 @@ MISSIONS_MAX = 20_000
 """Most missions in one catalogue: twice what the system is measured with."""
 
 
+DEPTH_MAX = 32
+"""Levels of one definition's data. It needs seven; more would end in the depth that Python itself can go to."""
+
+WHOLE_NUMBER_MAX = 2**63
+"""No whole number of a definition may be as large, and text can't be made of one that is larger without measure."""
+
+
 class UnknownMission(LookupError):
     """An assignment's mission version is not in this catalogue: load a newer revision and decide again."""
 
@@ -126,7 +133,7 @@ def parse_catalogues(sources: Sequence[tuple[str, object]]) -> tuple[list[Missio
 
 def parse_mission(entry: object, place: Place) -> tuple[Mission | None, list[Problem]]:
     """One mission and everything that is wrong with it alone; None when it has not even the shape of one."""
-    unfit = list(_check_texts(entry, place))
+    unfit = list(_check_values(entry, place))
     if unfit:
         return None, unfit
     try:
@@ -156,15 +163,20 @@ def _entries_of(data: object, where: str, problems: list[Problem]) -> list[tuple
     return [(entry, Place(where, ("missions", index))) for index, entry in enumerate(entries)]
 
 
-def _check_texts(value: object, place: Place) -> Iterator[Problem]:
-    """Characters that can't be stored or sent: NUL, and halves of surrogate pairs."""
-    if isinstance(value, str):
+def _check_values(value: object, place: Place, depth: int = 0) -> Iterator[Problem]:
+    """What can't be stored, sent or even looked at: NUL, halves of surrogate pairs, numbers and depths beyond all measure."""
+    if depth > DEPTH_MAX:
+        yield place.problem(f"is nested more than {DEPTH_MAX} levels deep; no definition needs more than a few")
+    elif isinstance(value, str):
         if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
             yield place.problem("holds a NUL character or half a surrogate pair; remove it")
+    elif isinstance(value, int):
+        if abs(value) >= WHOLE_NUMBER_MAX:
+            yield place.problem("is a number of more digits than any field takes; write a smaller one")
     elif isinstance(value, dict):
         for key, member in value.items():
-            yield from _check_texts(key, place)
-            yield from _check_texts(member, place.at(key))
+            yield from _check_values(key, place, depth + 1)
+            yield from _check_values(member, place.at(key), depth + 1)
     elif isinstance(value, list):
         for index, member in enumerate(value):
-            yield from _check_texts(member, place.at(index))
+            yield from _check_values(member, place.at(index), depth + 1)

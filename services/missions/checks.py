@@ -15,6 +15,9 @@ DISTINCT_TARGET_MAX = 200
 DAYS_TARGET_MAX = 366
 """Days of a run are kept in the user's state, for the same reason."""
 
+SEASON_YEARS = (1970, 9000)
+"""Grace and lateness are added to a season's bounds, and the calendar ends with the year 9999."""
+
 _ORDERED = {"gt", "gte", "lt", "lte"}
 OPERATORS: Mapping[Kind, frozenset[str]] = {
     Kind.TEXT: frozenset({"equals", "in", "not_in", "exists"}),
@@ -63,8 +66,12 @@ def check_mission(mission: Mission, place: Place) -> Iterator[Problem]:
 def _check_period(mission: Mission, place: Place) -> Iterator[Problem]:
     if mission.period == "season":
         for name in ("opens_at", "closes_at"):
-            if getattr(mission, name) is None:
+            instant = getattr(mission, name)
+            if instant is None:
                 yield place.at(name).problem("is missing; a season needs opens_at and closes_at")
+            elif not SEASON_YEARS[0] <= instant.year <= SEASON_YEARS[1]:
+                first, last = SEASON_YEARS
+                yield place.at(name).problem(f"is in the year {instant.year}; a season lies between {first} and {last}")
         if mission.opens_at and mission.closes_at and mission.opens_at >= mission.closes_at:
             yield place.at("closes_at").problem("is not after opens_at; a season must open before it closes")
         return

@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from mission_events.times import record_time
 from services.adapters import metrics
 from services.adapters.kafka.records import Batch, Fenced, PartitionId, Record
 from services.adapters.ledger.batch import BatchLedger, BatchTransaction, LoggedEvent, Tally, lacks_event_log_day
@@ -164,7 +165,7 @@ class ApplyBatch:
             await transaction.dead_letters(decoded.letters)
             await transaction.publish([message_of_letter(letter) for letter in decoded.letters])
             tally = _tally(part, decoded, decision, len(events))
-            newest = datetime.fromtimestamp(max((r.timestamp for r in part.records), default=0) / 1000, UTC)
+            newest = record_time(max((r.timestamp for r in part.records), default=0))
             if not await transaction.advance_position(part.start, part.end, tally, newest):
                 raise Fenced(f"{part.partition} moved away from {part.start} under its lock")
             await self._at_step("before_commit")

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from mission_events import DeadLetter, Event, Rejected, decode
+from mission_events.times import record_time
 from services.adapters.kafka.records import PartitionId, Record
 from services.adapters.ledger.batch import LoggedEvent
 
@@ -28,7 +28,7 @@ def decode_batch(partition: PartitionId, records: Iterable[Record]) -> Decoded:
     """Decodes each record against its own Kafka timestamp, so that a replay decides the same."""
     found = Decoded()
     for record in records:
-        recorded_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        recorded_at = record_time(record.timestamp)
         result = decode(record.value, record.headers, record_timestamp=recorded_at)
         if isinstance(result, Event):
             found.events.append(LoggedEvent(result, record.offset, recorded_at))

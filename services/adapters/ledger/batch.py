@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 
 import asyncpg
 import msgspec
 
 from mission_events import DeadLetter, Event
+from mission_events.times import record_time
 from services.missions.profile import Completed
 from services.missions.state import UserState
 
@@ -107,7 +108,7 @@ class BatchTransaction(UserWriter):
                 [d.offset for d in letters],
                 [d.reason for d in letters],
                 [d.detail for d in letters],
-                [datetime.fromtimestamp(d.timestamp / 1000, UTC) for d in letters],
+                [record_time(d.timestamp) for d in letters],
                 [d.key for d in letters],
                 [d.value for d in letters],
                 [headers_json(d.headers) for d in letters],

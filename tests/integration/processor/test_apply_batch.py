@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -322,6 +322,19 @@ async def test_bad_records_are_kept_and_their_neighbours_count(apply: ApplyBatch
     assert [tuple(row) for row in letters] == [(1, "not_json", b"{nonsense"), (2, "tombstone", None)]
     published = await pool.fetch("select payload from outbox where topic = 'missions.dead-letter' order by seq")
     assert [row[0] for row in published] == [b"{nonsense", None]
+
+
+@pytest.mark.parametrize("timestamp", [2**62, 253_402_300_800_000, -(2**62)])
+async def test_a_record_whose_timestamp_is_beyond_the_calendar_is_kept_and_its_neighbours_count(
+    apply: ApplyBatch, pool: Pool, timestamp: int
+) -> None:
+    good = batch(XP, 0, event("ann", xp(5)), event("ann", xp(7)))
+    strange = replace(good, records=[FakeRecord(0, *event("ann", xp(5))[::-1], timestamp), good.records[1]])
+
+    await apply(strange)
+
+    assert await tally(pool, XP) == {"next_offset": 2, "applied": 1, "dead_letter": 1}
+    assert (await progress(pool, "ann"))["daily-xp-20"] == 7
 
 
 async def test_a_record_that_breaks_the_core_becomes_a_dead_letter_alone(
