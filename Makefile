@@ -124,6 +124,10 @@ fuzz-api: venv ## the HTTP API against its OpenAPI, for longer (SECONDS=300 SEED
 chaos: venv ## break roles, servers and network by a seed, then verify every event (RUNS=20 EVENTS=100000 SEED=…)
 	@$(BIN)/python -m tests.chaos --runs $(or $(RUNS),1) --events $(or $(EVENTS),100000) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: mutants
+mutants: venv ## remove each guard from a copy of the tree: which tests turn red (ARGS="--list", ARGS=version-guard)
+	@$(BIN)/python -m tests.mutants $(ARGS)
+
 .PHONY: bench
 bench: venv ## events per second through the whole pipeline, beside its peer
 	@$(BIN)/python -m benchmarks.pipeline $(ARGS)
