@@ -63,3 +63,8 @@ def _used_seconds() -> dict[int, float]:
             continue
         used[process.pid] = float(times.user + times.system)
     return used
+
+
+def description() -> dict[str, object]:
+    """The machine, as far as a reader of the figures must know it."""
+    return {"cores": psutil.cpu_count() or 1, "memory_gib": round(psutil.virtual_memory().total / 2**30)}

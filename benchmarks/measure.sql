@@ -1,6 +1,9 @@
 -- name: create_database
 create database {name}
 
+-- name: copy_database
+create database {name} template {template}
+
 -- name: checkpoint
 checkpoint
 

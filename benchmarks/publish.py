@@ -1,4 +1,4 @@
-"""Fills the input topics of both sides: every event to one, and to the other every event of some of the users."""
+"""Fills the input topics of all sides: every event to some, and to the slow ones every event of some of the users."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -30,6 +30,19 @@ class Filled:
     of_user: dict[int, list[Generated]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class SingleTopics:
+    """One topic with all events, and one with those of every `every`-th user: for peers that keep their state by partition."""
+
+    whole: str
+    part: str
+    every: int
+
+    def of(self, user: int) -> tuple[str, ...]:
+        """Where a user's events go."""
+        return (self.whole, self.part) if user % self.every == 0 else (self.whole,)
+
+
 async def publish(
     events: Iterable[Generated],
     whole: Side,
@@ -38,6 +51,7 @@ async def publish(
     every: int,
     sample: frozenset[int],
     told: Callable[[int], None],
+    single: SingleTopics | None = None,
 ) -> Filled:
     """Publishes to `whole`, and what belongs to every `every`-th user to `part` too; keeps the events of the users in `sample`.
 
@@ -57,6 +71,8 @@ async def publish(
                 if event.user % every == 0:
                     records.append(Outgoing(part.prefix + event.topic, key, event.value))
                     _count(filled.part, new)
+                if single is not None:
+                    records += [Outgoing(topic, key, event.value) for topic in single.of(event.user)]
                 if event.user in sample:
                     filled.of_user.setdefault(event.user, []).append(event)
             await publisher.publish_all(records)

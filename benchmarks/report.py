@@ -1,118 +1,162 @@
-"""Shows the figures, with what they were measured beside, and keeps them as JSON."""
+"""Shows the figures of all runs as medians, with what they were measured beside, says which goals are met, and keeps them as JSON."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from .checks import Facts
-from .sides import Measured
+from .rounds import Round, Row
 
-RATIO_GOAL = 10.0
 LATEST = Path(__file__).parent / "results" / "latest.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table."""
+class Goal:
+    """What is aimed at: the processor's events/s, by itself or as a ratio to another side in the same run."""
 
-    title: str
-    keeps: str
-    """What a reader must know about its promises to compare the figures."""
-    measured: Measured
-    facts: Facts
-    events: int
-    """Events without repeated ones, for the writes per event."""
+    name: str
+    aim: float
+    beside: str | None = None
+
+
+GOALS = (
+    Goal("events-per-second", 30_000),
+    Goal("per-event-agent", 30, "per-event-agent"),
+    Goal("quix-exactly-once", 1.2, "quix-exactly-once"),
+    Goal("kafka-streams-exactly-once", 0.25, "kafka-streams"),
+    Goal("bare-postgres-writes", 0.5, "bare-writes"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """Everything that one run found."""
+class Report:
+    """Everything that the runs found."""
 
-    processor: Row
-    per_event_agent: Row
+    rounds: list[Round]
     settings: dict[str, Any]
-    """What was asked for and what the servers were set to."""
-    users_compared: int
+    """What was asked for, and the machine."""
+    missing: dict[str, str]
+    """Peers that could not be measured, with the reason."""
 
     @property
-    def ratio(self) -> float:
-        """How many times faster the processor was."""
-        return self.processor.measured.per_second / self.per_event_agent.measured.per_second
+    def names(self) -> list[str]:
+        """The sides, the slowest first."""
+        return sorted((row.name for row in self.rounds[0].rows), key=self.per_second)
 
-    @property
-    def core_time_ratio(self) -> float:
-        """How many times less of the cores the processor took for an event."""
-        return _core_microseconds(self.per_event_agent) / _core_microseconds(self.processor)
+    def rows(self, name: str) -> list[Row]:
+        """A side in all runs."""
+        return [row for one in self.rounds if (row := one.of(name)) is not None]
+
+    def per_second(self, name: str) -> float:
+        """Median of the runs."""
+        return median(row.measured.per_second for row in self.rows(name))
+
+    def ratio(self, beside: str) -> float | None:
+        """Median over the runs of the processor's events/s to another side's in the same run; None where that did not run."""
+        ratios = [
+            ours.measured.per_second / theirs.measured.per_second
+            for ours, theirs in zip(self.rows("processor"), self.rows(beside), strict=False)
+        ]
+        return median(ratios) if ratios else None
+
+    def goal_lines(self) -> list[str]:
+        """One line a goal: what was reached, what was aimed at, and whether that is met."""
+        lines = []
+        for goal in GOALS:
+            reached = self.per_second("processor") if goal.beside is None else self.ratio(goal.beside)
+            if reached is None:
+                lines.append(f"goal {goal.name}: not measured (>= {goal.aim:g} x)")
+                continue
+            shown = (
+                f"{reached:,.0f}/s (>= {goal.aim:,.0f}/s)"
+                if goal.beside is None
+                else f"{reached:.2f} x (>= {goal.aim:g} x)"
+            )
+            lines.append(f"goal {goal.name}: {shown} {'met' if reached >= goal.aim else 'not met'}")
+        return lines
 
 
-def show(result: Result, console: Console) -> None:
-    """The table, the machine's load, and the goal as the last line."""
-    sides = (result.processor, result.per_event_agent)
-    table = Table("", *(row.title for row in sides), title="One run, the same servers", title_justify="left")
-    lines: list[tuple[str, Callable[[Row], str]]] = [
-        ("events/s", lambda row: f"[bold]{row.measured.per_second:,.0f}[/]"),
-        ("records", lambda row: f"{row.measured.records:,} in {row.measured.seconds:.1f} s"),
-        ("core time per event", lambda row: f"{_core_microseconds(row):,.0f} µs"),
-        ("rows written per event", lambda row: f"{row.facts.writes['rows_written'] / row.events:.2f}"),
-        ("of them user states", lambda row: f"{row.facts.writes['user_state'] / row.events:.2f}"),
-        ("cores: it and the servers", lambda row: f"{row.measured.load.ours:.2f}"),
-        ("cores: other programs", lambda row: f"{row.measured.load.others:.2f}"),
-        ("load average before", lambda row: f"{row.measured.load.load_average_before:.2f}"),
-        ("Redis keys left behind", lambda row: f"{row.facts.stale_keys} of {row.facts.users_checked}"),
-        ("keeps", lambda row: row.keeps),
-    ]
-    for title, value in lines:
-        table.add_row(title, *map(value, sides))
+def show(report: Report, console: Console) -> None:
+    """The table, with the machine's load."""
+    runs = len(report.rounds)
+    table = Table(
+        title=f"Medians of {runs} runs, each on fresh servers (lowest to highest in brackets)", title_justify="left"
+    )
+    for title in ("", "events/s", "processor is", "core µs an event", "rows an event", "other programs", "keeps"):
+        table.add_column(title, justify="left" if title in ("", "keeps") else "right", overflow="fold")
+    for name in report.names:
+        rows = report.rows(name)
+        ratio = report.ratio(name)
+        table.add_row(
+            rows[0].title,
+            _spread(rows, lambda row: row.measured.per_second),
+            f"{ratio:.2f} x" if ratio is not None and name != "processor" else "",
+            f"{median(row.core_microseconds for row in rows):,.0f}",
+            _rows_written(rows),
+            f"{median(row.measured.load.others for row in rows):.2f} cores",
+            rows[0].keeps,
+            style="bold" if name == "processor" else "",
+        )
     console.print(table)
+    for what, reason in report.missing.items():
+        console.print(f"not measured: {what}: {reason}", highlight=False, soft_wrap=True)
+    processor = report.rounds[0].of("processor")
+    checked = processor.facts.users_checked if processor is not None and processor.facts is not None else 0
     console.print(
-        f"{result.processor.measured.load.cores} cores for all of it. Checked: every record accounted for, "
-        f"{result.processor.facts.users_checked} users counted by hand, {result.users_compared:,} the same on both sides.",
+        f"Checked in each run: every record accounted for, {checked} users counted by hand, {report.rounds[0].users_compared:,} "
+        "the same as the per-event agent's, every peer's completions.",
         highlight=False,
     )
-    console.print(
-        f"By core time, which other programs disturb less, the ratio is {result.core_time_ratio:.1f} x.",
-        highlight=False,
-    )
-    verdict = "met" if result.ratio >= RATIO_GOAL else "not met"
-    console.print(f"goal per-event-ratio: {result.ratio:.1f} x (>= {RATIO_GOAL:g} x) {verdict}", highlight=False)
 
 
-def write(result: Result, path: Path = LATEST) -> None:
-    """Keeps the run for whoever quotes it."""
+def _spread(rows: list[Row], value: Callable[[Row], float]) -> str:
+    values = sorted(map(value, rows))
+    return f"{median(values):,.0f}" + (f" ({values[0]:,.0f}-{values[-1]:,.0f})" if len(values) > 1 else "")
+
+
+def _rows_written(rows: list[Row]) -> str:
+    counted = [row.facts.writes["rows_written"] / row.events for row in rows if row.facts is not None and row.events]
+    return f"{median(counted):.2f}" if counted else ""
+
+
+def write(report: Report, path: Path = LATEST) -> Iterable[Path]:
+    """Keeps the runs for whoever quotes them."""
     document = {
-        "goal": {"name": "per-event-ratio", "aim": RATIO_GOAL, "reached": round(result.ratio, 2)},
-        "core_time_ratio": round(result.core_time_ratio, 2),
-        "processor": _as_json(result.processor),
-        "per_event_agent": _as_json(result.per_event_agent),
-        "users_compared": result.users_compared,
-        "settings": result.settings,
+        "goals": report.goal_lines(),
+        "sides": {
+            name: {
+                "title": report.rows(name)[0].title,
+                "keeps": report.rows(name)[0].keeps,
+                "events_per_second": round(report.per_second(name), 1),
+                "processor_ratio": round(report.ratio(name) or 0, 3),
+                "runs": [_as_json(row) for row in report.rows(name)],
+            }
+            for name in report.names
+        },
+        "not_measured": report.missing,
+        "settings": report.settings,
     }
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
-
-
-def _core_microseconds(row: Row) -> float:
-    """Of all cores, by the side and the servers: what a busy machine disturbs least."""
-    return 1e6 * row.measured.load.ours / row.measured.per_second
+    return [path]
 
 
 def _as_json(row: Row) -> dict[str, Any]:
-    return {
+    load = {name: round(value, 2) for name, value in asdict(row.measured.load).items()}
+    document: dict[str, Any] = {
         "events_per_second": round(row.measured.per_second, 1),
         "records": row.measured.records,
         "seconds": round(row.measured.seconds, 2),
-        "core_microseconds_per_event": round(_core_microseconds(row), 1),
-        "cores": {
-            **{name: round(value, 2) for name, value in asdict(row.measured.load).items()},
-            "others": round(row.measured.load.others, 2),
-        },
-        "counters": row.measured.counters,
-        "writes": row.facts.writes,
-        "outcomes": row.facts.outcomes,
-        "stale_keys": row.facts.stale_keys,
+        "core_microseconds_per_event": round(row.core_microseconds, 1),
+        "cores": {**load, "others": round(row.measured.load.others, 2)},
     }
+    if row.measured.counters:
+        document["counters"] = row.measured.counters
+    if row.facts is not None:
+        document |= {"writes": row.facts.writes, "outcomes": row.facts.outcomes, "stale_keys": row.facts.stale_keys}
+    return document

@@ -4,8 +4,9 @@ import asyncio
 import json
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -109,13 +110,22 @@ async def run_per_event_agent(world: World, side: Side, records: int, told: Told
     """The per-event agent on `records` records, by its own clock: from its first to its last applied event."""
     async with connected(side.addresses.postgres_dsn) as pool:
         await pool.execute(_SQL["checkpoint"])
-    log_path = world.directory / "logs" / "per-event-agent.log"
     addresses = side.addresses
     command = [
         *(sys.executable, "-m", "benchmarks.per_event_agent", "--events", str(records), "--prefix", side.prefix),
         *("--kafka", addresses.kafka_bootstrap, "--dsn", addresses.postgres_dsn, "--redis", addresses.redis_url),
     ]
-    seconds = 0.0
+    log_path = world.directory / "logs" / "per-event-agent.log"
+    return await run_program("the per-event agent", command, records, log_path, told)
+
+
+async def run_program(what: str, command: Sequence[str], records: int, log_path: Path, told: Told) -> Measured:
+    """Runs a program that tells on stdout, as JSON lines, how many records it has `applied`, until it has ended.
+
+    Its clock starts at the first line that tells of a record, without what had been applied by then. A line may tell `seconds`
+    too: then the program's own clock counts, from its first record to its last. Raises `SideFailed`.
+    """
+    seconds: float | None = None
     with log_path.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *command, cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=log
@@ -125,26 +135,28 @@ async def run_per_event_agent(world: World, side: Side, records: int, told: Told
             while not clock.done:
                 line = await _next_line(process)
                 if line:
-                    seconds = line["seconds"]
+                    seconds = line.get("seconds")
                     clock.look(int(line["applied"]))
                 if not line or clock.stalled:
-                    raise SideFailed(_why("the per-event agent", not line, log_tail(log_path)))
-            load = clock.measured().load
-            await asyncio.wait_for(process.wait(), STALL_SECONDS)
+                    raise SideFailed(_why(what, not line, log_tail(log_path)))
+            await asyncio.wait_for(process.communicate(), STALL_SECONDS)
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-    return Measured(records - 1, seconds, load)
+    measured = clock.measured()
+    return measured if seconds is None else Measured(records - 1, seconds, measured.load)
 
 
 async def _next_line(process: asyncio.subprocess.Process) -> dict[str, float] | None:
-    """What the agent tells next; None when it has ended."""
+    """What the program tells next; None when it has ended. What is no JSON object is somebody's log line."""
     if process.stdout is None:
-        raise RuntimeError("the agent's stdout is not a pipe")
-    text = await process.stdout.readline()
-    told: dict[str, float] | None = json.loads(text) if text else None
-    return told
+        raise RuntimeError("the program's stdout is not a pipe")
+    while text := await process.stdout.readline():
+        if text.startswith(b"{"):
+            told: dict[str, float] = json.loads(text)
+            return told
+    return None
 
 
 class _Clock:

@@ -1,7 +1,7 @@
 """Servers of the benchmark's own, and on them a deployment for each side: its database, topics, key prefix and catalogue."""
 
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -82,6 +82,19 @@ async def create_side(name: str, world: World) -> Side:
     wanted = [_Wanted(side.prefix + t.name, t.partitions, t.config()) for t in (*TOPICS_IN, *TOPICS_OUT)]
     await ensure_topics(addresses.kafka_bootstrap, wanted)
     return side
+
+
+async def copy_ledger(side: Side, name: str, world: World) -> Side:
+    """A deployment without topics, whose ledger is what `side`'s is now. Nobody may be connected to that one."""
+    async with connected(world.servers.addresses.postgres_dsn) as pool:
+        await pool.execute(_SQL["copy_database"].format(name=name, template=side.name))
+    dsn = urlsplit(side.addresses.postgres_dsn)._replace(path=f"/{name}").geturl()
+    return Side(name, Addresses(side.addresses.kafka_bootstrap, dsn, side.addresses.redis_url))
+
+
+async def create_topics(world: World, names: Sequence[str], partitions: int) -> None:
+    """Topics beside those of a deployment, for peers."""
+    await ensure_topics(world.servers.addresses.kafka_bootstrap, [_Wanted(name, partitions) for name in names])
 
 
 @asynccontextmanager

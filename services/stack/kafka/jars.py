@@ -1,4 +1,4 @@
-"""Fetches the broker's jars once, by Maven, and keeps them for every stack of this checkout."""
+"""Fetches jars once, by Maven, and keeps them for every stack of this checkout: the broker's, or those of another pom.xml."""
 
 import hashlib
 import os
@@ -17,36 +17,36 @@ MISSING_FIX = (
 )
 
 
-def cache_directory(cache: Path) -> Path:
+def cache_directory(cache: Path, pom: Path = POM) -> Path:
     """Where below `cache` the jars of the present pom.xml are, or will be."""
-    return cache / hashlib.sha256(POM.read_bytes()).hexdigest()[:16]
+    return cache / hashlib.sha256(pom.read_bytes()).hexdigest()[:16]
 
 
-def are_cached(cache: Path) -> bool:
-    """Whether the broker's jars are there, so that Maven is not needed."""
-    return any(cache_directory(cache).glob("kafka_*.jar"))
+def are_cached(cache: Path, pom: Path = POM) -> bool:
+    """Whether the jars are there, so that Maven is not needed."""
+    return any(cache_directory(cache, pom).glob("kafka*.jar"))
 
 
-def fetch(cache: Path) -> Path:
+def fetch(cache: Path, pom: Path = POM, what: str = "the Kafka broker") -> Path:
     """The directory with the jars, fetched if need be. Raises StackError: no Maven, no network."""
-    target = cache_directory(cache)
-    if are_cached(cache):
+    target = cache_directory(cache, pom)
+    if are_cached(cache, pom):
         return target
     maven = shutil.which("mvn")
     if maven is None:
-        raise StackError("Maven (mvn) is not installed; it fetches the Kafka broker once", MISSING_FIX)
+        raise StackError(f"Maven (mvn) is not installed; it fetches {what} once", MISSING_FIX)
     partial = cache / f"{target.name}.{os.getpid()}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     command = [
-        maven, "--batch-mode", "--quiet", "--file", str(POM), "dependency:copy-dependencies",
+        maven, "--batch-mode", "--quiet", "--file", str(pom), "dependency:copy-dependencies",
         "-DincludeScope=runtime", f"-DoutputDirectory={partial}",
     ]  # fmt: skip
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FETCH_SECONDS)  # noqa: S603
         if done.returncode != 0:
             lines = tuple((done.stdout + done.stderr).strip().splitlines()[:5])
-            raise StackError("Maven could not fetch the Kafka broker's jars", FETCH_FIX, lines)
+            raise StackError(f"Maven could not fetch the jars of {what}", FETCH_FIX, lines)
         if not target.exists():  # another process may have been faster
             partial.rename(target)
     except subprocess.TimeoutExpired as error:
