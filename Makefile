@@ -120,6 +120,12 @@ fuzz-api: venv ## the HTTP API against its OpenAPI, for longer (SECONDS=300 SEED
 	@MISSIONS_FUZZ_SECONDS=$(or $(SECONDS),300) MISSIONS_FUZZ_SEED=$(SEED) \
 	  $(PYTEST) tests/integration/api/test_openapi_fuzz.py -s --timeout=0 $(ARGS)
 
+.PHONY: fuzz
+fuzz: venv ## records and definitions, changed until something breaks (SECONDS=60, ARGS=definitions-yaml)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+	  -r requirements/fuzz.txt 2>/dev/null || echo "atheris can't be installed here: nothing will guide the fuzzing"
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
 .PHONY: chaos
 chaos: venv ## break roles, servers and network by a seed, then verify every event (RUNS=20 EVENTS=100000 SEED=…)
 	@$(BIN)/python -m tests.chaos --runs $(or $(RUNS),1) --events $(or $(EVENTS),100000) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Writes requirements/{runtime,dev}.txt from pyproject.toml and peers.txt from peers.in: every package pinned and hashed, no
 # registry address.
+# Writes requirements/{runtime,dev,fuzz}.txt from pyproject.toml: every package pinned and hashed, no registry address.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=$(realpath "${UV:-.venv/bin/uv}")
@@ -17,3 +18,4 @@ lock runtime.txt
 lock dev.txt --extra local --extra dev
 "$uv" pip compile -q requirements/peers.in --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-header --no-annotate -o requirements/peers.txt
+lock fuzz.txt --extra fuzz
