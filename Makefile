@@ -118,7 +118,7 @@ relay-storm: venv ## two relays and their servers die again and again (RUNS=5 FA
 .PHONY: fuzz-api
 fuzz-api: venv ## the HTTP API against its OpenAPI, for longer (SECONDS=300 SEED=…)
 	@MISSIONS_FUZZ_SECONDS=$(or $(SECONDS),300) MISSIONS_FUZZ_SEED=$(SEED) \
-	  $(PYTEST) tests/integration/api/test_openapi_fuzz.py -s --timeout=0 $(ARGS)
+	  $(PYTEST) tests/integration/api/test_openapi_fuzz.py tests/integration/api/test_hostile_input.py -s --timeout=0 $(ARGS)
 
 .PHONY: fuzz
 fuzz: venv ## records and definitions, changed until something breaks (SECONDS=60, ARGS=definitions-yaml)

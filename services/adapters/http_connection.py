@@ -22,7 +22,10 @@ BODY_SECONDS = 30.0
 """For a whole body: a megabyte of events over a slow line. Everything else is far smaller."""
 
 UNREAD_BYTES_MAX = 256 * 1024
-"""What is still taken, and thrown away, of a body that was refused: the caller should get to read why."""
+"""What is still taken, and thrown away, of a request that was refused: the caller should get to read why."""
+
+LINGER_SECONDS = 2.0
+"""So long the caller has to read why, before the connection is closed: closed at once, its answer would be lost to what is still sent."""
 
 
 class GuardedConnection(H11Protocol):
@@ -36,6 +39,7 @@ class GuardedConnection(H11Protocol):
         self._waiting_for: object = None
         self._timer: asyncio.TimerHandle | None = None
         self._unread = 0
+        self._refused = False
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
@@ -44,16 +48,21 @@ class GuardedConnection(H11Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY:
+        if not self._refused:
+            super().data_received(data)
+        answered = self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY
+        if self._refused or answered:
             self._unread += len(data)
             if self._unread > UNREAD_BYTES_MAX:
                 self.transport.close()
-        self._watch()
+        if not self._refused:
+            self._watch()
 
     @override
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self._refused:
+            return
         if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
             self._stop_waiting()  # uvicorn's keep-alive timer takes over
         else:
@@ -95,7 +104,7 @@ class GuardedConnection(H11Protocol):
         self._refuse(Problem(REQUEST_TIMEOUT, f"The {what} did not come within {seconds:g} seconds."))
 
     def _refuse(self, problem: Problem) -> None:
-        """Answers, if nobody has begun to, and closes."""
+        """Answers, if nobody has begun to, and closes when that was read."""
         if not self.transport.is_closing() and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             response = problem.response()
             headers = [*response.raw_headers, (b"x-content-type-options", b"nosniff"), (b"connection", b"close")]
@@ -108,4 +117,11 @@ class GuardedConnection(H11Protocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.close()
+        self._stop_waiting()
+        if self.transport.is_closing() or not self.transport.can_write_eof():
+            self.transport.close()  # TLS knows no half of an end
+            return
+        self._refused = True
+        self._unread = 0
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)

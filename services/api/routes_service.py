@@ -179,7 +179,7 @@ def _split(body: bytes) -> Sequence[bytes]:
         if not body.lstrip(b" \t\r\n").startswith(b"["):
             return [bytes(msgspec.json.decode(body, type=msgspec.Raw))]
         values = [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Problem(INVALID_JSON, f"The body is not JSON: {error}.") from None
     if len(values) > EVENTS_MAX:
         raise Problem(TOO_LARGE, f"The batch has {len(values)} events; send at most {EVENTS_MAX} in one call.")

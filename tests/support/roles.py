@@ -16,6 +16,9 @@ from services.stack.server import Addresses
 from tests.support.stack import free_port
 from tests.support.system import until
 
+READY_SECONDS = 150
+"""A cold start imports much: half a minute on a machine that has far more to do than it can."""
+
 
 @dataclass(frozen=True)
 class Process:
@@ -36,7 +39,7 @@ class Process:
                 except httpx.TransportError:
                     return False
 
-            await until(is_ready, "the role to be ready")
+            await until(is_ready, "the role to be ready", READY_SECONDS)
 
 
 Start = Callable[..., AbstractAsyncContextManager[Process]]
@@ -72,3 +75,26 @@ def start(addresses: Addresses, ledger_dsn: str, topic_prefix: str, tokens: Toke
             await process.communicate()
 
     return started
+
+
+@dataclass(frozen=True)
+class HttpRoles:
+    """The api role, passing claims on to the claims role, and their logs."""
+
+    url: str
+    claims_url: str
+    logs: list[Path]
+
+
+@pytest.fixture
+async def http_roles(start: Start, tmp_path: Path) -> AsyncIterator[HttpRoles]:
+    """Both HTTP roles, ready, without rate limits."""
+    logs = [tmp_path / "claims.log", tmp_path / "api.log"]
+    off = {"MISSIONS_RATE_LIMITS": "false"}
+    async with (
+        start("claims", logs[0], **off) as claims,
+        start("api", logs[1], MISSIONS_CLAIMS_URL=claims.url, **off) as api,
+    ):
+        await claims.ready()
+        await api.ready()
+        yield HttpRoles(api.url, claims.url, logs)

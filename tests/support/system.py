@@ -158,12 +158,14 @@ class Learner:
         )
 
 
-async def until(holds: Callable[[], Awaitable[bool]], what: str | Callable[[], str]) -> None:
+async def until(
+    holds: Callable[[], Awaitable[bool]], what: str | Callable[[], str], seconds: float = WAIT_SECONDS
+) -> None:
     """Waits for a condition; fails with what was waited for."""
-    deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
+    deadline = asyncio.get_running_loop().time() + seconds
     while not await holds():
         if asyncio.get_running_loop().time() > deadline:
-            pytest.fail(f"waited {WAIT_SECONDS} s for {what if isinstance(what, str) else what()}")
+            pytest.fail(f"waited {seconds:g} s for {what if isinstance(what, str) else what()}")
         await asyncio.sleep(POLL_SECONDS)
 
 

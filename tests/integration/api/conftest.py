@@ -31,9 +31,9 @@ from services.operations.refresh import FreshCatalogue
 from services.stack.server import Addresses
 from tests.support.http import Client, Clock, claim_reward, claims, client_of, clock, tokens, upstreams, verifier
 from tests.support.ledger import partition_of
-from tests.support.roles import start
+from tests.support.roles import http_roles, start
 
-__all__ = ["claim_reward", "claims", "clock", "start", "tokens", "upstreams", "verifier"]
+__all__ = ["claim_reward", "claims", "clock", "http_roles", "start", "tokens", "upstreams", "verifier"]
 
 
 @pytest.fixture(scope="session")
