@@ -99,14 +99,23 @@ async def _close(pool: Pool) -> None:
 
 @asynccontextmanager
 async def background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Runs side work while the block runs. Work that fails ends the block with its error: nothing goes on half alive."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in works]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    """Runs side work while the block runs. Work that fails ends the block with its error: nothing goes on half alive.
+
+    One error comes out as itself, since whoever starts a role knows what to say about it; several as an `ExceptionGroup`.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as errors:
+        if len(errors.exceptions) > 1:
+            raise
+        error = errors.exceptions[0]
+        raise error from error.__cause__
 
 
 async def load_catalogue(pool: Pool) -> CatalogueWatcher:

@@ -192,6 +192,8 @@ async def _inject(world: World, fault: Fault, began: float) -> Injected:
     if recovery is not None:
         injected.waited = True
         went_on = await recovery
+        if went_on is None and world.broken_until > healed and (again := fault.recovery(world)) is not None:
+            went_on = await again  # a server was broken meanwhile: nobody could have gone on
         if went_on is not None:
             since = _counts_from(fault.killed_at or healed, went_on, world)
             injected.recovered = round(max(0.0, went_on - since), 2)

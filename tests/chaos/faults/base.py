@@ -9,22 +9,16 @@ from tests.chaos.world import World
 class Fault(ABC):
     """Something that breaks. A new object for each time."""
 
+    name: str
+    """What it does, in a few words; once it is over, also how it went."""
+    seconds: float = 0.0
+    """How long it lasts before it is healed."""
     breaks_servers = True
     """Whether a server or its network is broken while it lasts: then no role can recover."""
     kills = 0
     """Processes of ours that it ends by `kill -9`, or that end themselves at a crash point."""
     killed_at: float | None = None
     """When the last of them ended (monotonic): what the recovery counts from."""
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """What it does, in a few words."""
-
-    @property
-    def seconds(self) -> float:
-        """How long it lasts before it is healed."""
-        return 0.0
 
     @abstractmethod
     async def inject(self, world: World) -> None:

@@ -17,32 +17,23 @@ SLOW_SECONDS = {"kafka": 0.1, "postgres": 0.03, "redis": 0.5}
 class _Way(Fault):
     """The way between a server and one role, or all of them."""
 
+    what: str
+
     def __init__(self, server: str, role: str | None = None, seconds: float = 4.0) -> None:
         self._server = server
         self._role = role
-        self._seconds = seconds
-
-    @property
-    @override
-    def seconds(self) -> float:
-        return self._seconds
+        self.seconds = seconds
+        self.name = f"{self.what}: {role or 'all roles'} - {server}"
 
     @override
     def recovery(self, world: World) -> Awaitable[float | None] | None:
         return None if self._server == REDIS else super().recovery(world)
 
-    @property
-    def _where(self) -> str:
-        return f"{self._role or 'all roles'} - {self._server}"
-
 
 class Cut(_Way):
     """Connections are closed, and new ones too."""
 
-    @property
-    @override
-    def name(self) -> str:
-        return f"cut: {self._where}"
+    what = "cut"
 
     @override
     async def inject(self, world: World) -> None:
@@ -58,10 +49,7 @@ class Cut(_Way):
 class Silent(_Way):
     """Connections stay open and nothing comes through."""
 
-    @property
-    @override
-    def name(self) -> str:
-        return f"silent: {self._where}"
+    what = "silent"
 
     @override
     async def inject(self, world: World) -> None:
@@ -77,10 +65,7 @@ class Silent(_Way):
 class Slow(_Way):
     """Everything takes longer."""
 
-    @property
-    @override
-    def name(self) -> str:
-        return f"slow: {self._where}"
+    what = "slow"
 
     @override
     async def inject(self, world: World) -> None:
@@ -100,12 +85,7 @@ class LostCommit(Fault):
 
     def __init__(self, role: str) -> None:
         self._role = role
-        self._lost = 0
-
-    @property
-    @override
-    def name(self) -> str:
-        return f"answer to COMMIT lost: {self._role} ({self._lost}x)"
+        self.name = f"answer to COMMIT lost: {role}"
 
     @override
     async def inject(self, world: World) -> None:
@@ -115,4 +95,4 @@ class LostCommit(Fault):
             proxy.swallow_after = b"COMMIT"
             await asyncio.sleep(0.7)
         proxy.swallow_after = None
-        self._lost = proxy.swallowed - before
+        self.name += f" ({proxy.swallowed - before}x)"

@@ -56,10 +56,9 @@ class Kill(_RoleFault):
 
     kills = 1
 
-    @property
-    @override
-    def name(self) -> str:
-        return f"kill -9 {self._member}"
+    def __init__(self, member: str) -> None:
+        super().__init__(member)
+        self.name = f"kill -9 {member}"
 
     @override
     async def inject(self, world: World) -> None:
@@ -74,12 +73,7 @@ class CrashAt(_RoleFault):
     def __init__(self, member: str, role: str, step: str, count: int) -> None:
         super().__init__(member)
         self._point = f"{role}.{step}:{count}"
-        self._reached = False
-
-    @property
-    @override
-    def name(self) -> str:
-        return f"{self._member} at {self._point}" + ("" if self._reached else " (not reached)")
+        self.name = f"{member} at {self._point}"
 
     @override
     async def inject(self, world: World) -> None:
@@ -89,10 +83,11 @@ class CrashAt(_RoleFault):
         member.wanted = False  # the keeper is to leave it alone until it has crashed
         if member.role == "relay":
             await self._take_its_lanes(world, member)
-        self._reached = await member.until_gone(RECOVERY_SECONDS_MAX, CRASH_SECONDS_MAX)
+        reached = await member.until_gone(RECOVERY_SECONDS_MAX, CRASH_SECONDS_MAX)
         self.killed_at = monotonic()
-        self.kills += int(self._reached)
-        if not self._reached:
+        self.kills += int(reached)
+        if not reached:
+            self.name += " (not reached)"
             await member.end()
         member.start()
 
@@ -109,15 +104,11 @@ class CrashAt(_RoleFault):
 class Stall(_RoleFault):
     """SIGSTOP for longer than the session lasts, then SIGCONT: a worker that comes back as a zombie."""
 
-    @property
-    @override
-    def name(self) -> str:
-        return f"SIGSTOP {self._member}"
+    seconds = SESSION_TIMEOUT_S + 2.0
 
-    @property
-    @override
-    def seconds(self) -> float:
-        return SESSION_TIMEOUT_S + 2
+    def __init__(self, member: str) -> None:
+        super().__init__(member)
+        self.name = f"SIGSTOP {member}"
 
     @override
     async def inject(self, world: World) -> None:
@@ -134,11 +125,7 @@ class WrongClock(_RoleFault):
     def __init__(self, member: str, off: timedelta) -> None:
         super().__init__(member)
         self._off = off
-
-    @property
-    @override
-    def name(self) -> str:
-        return f"{self._member}: clock wrong by {self._off.total_seconds() / 3600:+.0f} h"
+        self.name = f"{member}: clock wrong by {off.total_seconds() / 3600:+.0f} h"
 
     @override
     async def inject(self, world: World) -> None:
@@ -153,12 +140,8 @@ class _Visitor(Fault):
 
     breaks_servers = False
     kills = 1
+    seconds = 5.0
     environment: ClassVar[dict[str, str]] = {}
-
-    @property
-    @override
-    def seconds(self) -> float:
-        return 5.0
 
     @override
     async def inject(self, world: World) -> None:
@@ -175,10 +158,7 @@ class _Visitor(Fault):
 class ThirdProcessor(_Visitor):
     """A second deployment by mistake, in the same consumer group: it takes partitions from the others."""
 
-    @property
-    @override
-    def name(self) -> str:
-        return "a second deployment in the same group"
+    name = "a second deployment in the same group"
 
 
 class SecondDeployment(_Visitor):
@@ -186,10 +166,7 @@ class SecondDeployment(_Visitor):
 
     environment: ClassVar[dict[str, str]] = {"MISSIONS_CONSUMER_GROUP": "another-deployment"}
 
-    @property
-    @override
-    def name(self) -> str:
-        return "a second deployment in another group"
+    name = "a second deployment in another group"
 
 
 class RebalanceStorm(Fault):
@@ -200,10 +177,7 @@ class RebalanceStorm(Fault):
     def __init__(self, comings: int = 4) -> None:
         self._comings = comings
 
-    @property
-    @override
-    def name(self) -> str:
-        return "rebalance storm"
+    name = "rebalance storm"
 
     @override
     async def inject(self, world: World) -> None:

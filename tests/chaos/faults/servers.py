@@ -36,18 +36,9 @@ class Down(Fault):
 
     def __init__(self, server: str, seconds: float = 1.0, how: signal.Signals = signal.SIGKILL) -> None:
         self._server = server
-        self._seconds = seconds
         self._how = how
-
-    @property
-    @override
-    def name(self) -> str:
-        return f"{self._server}: " + ("killed" if self._how is signal.SIGKILL else "stopped at once")
-
-    @property
-    @override
-    def seconds(self) -> float:
-        return self._seconds
+        self.seconds = seconds
+        self.name = f"{server}: " + ("killed" if how is signal.SIGKILL else "stopped at once")
 
     @override
     async def inject(self, world: World) -> None:
@@ -69,10 +60,7 @@ class Down(Fault):
 class SessionsEnded(Fault):
     """Every session of ours is ended by Postgres, in whatever transaction it is, several times."""
 
-    @property
-    @override
-    def name(self) -> str:
-        return "postgres: sessions ended"
+    name = "postgres: sessions ended"
 
     @override
     async def inject(self, world: World) -> None:
@@ -88,17 +76,7 @@ class SessionsEnded(Fault):
 class _RedisFault(Fault):
     """Something that Redis is told. Nothing has to stop for it."""
 
-    what: str
-
-    @property
-    @override
-    def name(self) -> str:
-        return f"redis: {self.what}"
-
-    @property
-    @override
-    def seconds(self) -> float:
-        return 4.0
+    seconds = 4.0
 
     @override
     async def inject(self, world: World) -> None:
@@ -117,12 +95,8 @@ class _RedisFault(Fault):
 class Flushed(_RedisFault):
     """Everything in Redis is gone."""
 
-    what = "flushed"
-
-    @property
-    @override
-    def seconds(self) -> float:
-        return 0.0
+    name = "redis: flushed"
+    seconds = 0.0
 
     @override
     async def tell(self, redis: "Redis") -> None:
@@ -132,7 +106,7 @@ class Flushed(_RedisFault):
 class OutOfMemory(_RedisFault):
     """Redis may take no more memory and evicts nothing: every write is refused."""
 
-    what = "out of memory"
+    name = "redis: out of memory"
 
     @override
     async def tell(self, redis: "Redis") -> None:
@@ -148,7 +122,7 @@ class OutOfMemory(_RedisFault):
 class ReadOnly(_RedisFault):
     """Redis has become a replica, as after a failover that its clients have not noticed."""
 
-    what = "read-only"
+    name = "redis: read-only"
 
     @override
     async def tell(self, redis: "Redis") -> None:
@@ -163,19 +137,12 @@ class ReadOnly(_RedisFault):
 class FullDisk(Fault):
     """A server's disk has not a byte left."""
 
+    seconds = 4.0
+
     def __init__(self, server: str, disk: SmallDisk) -> None:
         self._server = server
         self._disk = disk
-
-    @property
-    @override
-    def name(self) -> str:
-        return f"{self._server}: disk full"
-
-    @property
-    @override
-    def seconds(self) -> float:
-        return 4.0
+        self.name = f"{server}: disk full"
 
     @override
     async def inject(self, world: World) -> None:
