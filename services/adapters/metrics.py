@@ -29,7 +29,16 @@ BATCH_RETRIES = Counter(
     "mission_batch_retries_total", "Batches tried again because a server was away or busy", ["error"]
 )
 RESEEKS = Counter("mission_reseeks_total", "Partitions sent back to the ledger's position", ["topic", "reason"])
-HALTED = Gauge("mission_partition_halted", "1 while a partition is stopped; readyz says why", ["topic", "partition"])
+HALTED = Gauge(
+    "mission_partition_halted",
+    "1 while a partition is stopped, by reason code; `missions partitions list` says why and how to go on",
+    ["topic", "partition", "reason"],
+)
+RECORDS_LOST = Counter(
+    "mission_records_lost_total",
+    "Records that retention deleted before they were applied; the ledger's table data_loss says which",
+    ["topic"],
+)
 COMPLETIONS = Counter("mission_completions_total", "Assignments completed", ["mission_type"])
 ISSUED = Counter("mission_assignments_issued_total", "Assignments issued", ["mission_type"])
 PROJECTION_FAILURES = Counter(

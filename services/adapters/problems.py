@@ -116,6 +116,9 @@ ASSIGNMENT_NOT_FOUND = ProblemType(
 MISSION_NOT_FOUND = ProblemType(
     "mission-not-found", 404, "There is no such mission", "`GET /admin/missions` lists all of them, drafts too."
 )
+DEAD_LETTER_NOT_FOUND = ProblemType(
+    "dead-letter-not-found", 404, "There is no such dead letter", "`GET /admin/dead-letters` lists all of them."
+)
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed", 405, "The path has other methods", "The `Allow` header lists them."
 )
@@ -139,6 +142,12 @@ MISSION_STATE = ProblemType(
     409,
     "The mission is in another state",
     "`GET /admin/missions/{mission_id}` shows its states; the detail says which step is possible.",
+)
+DEAD_LETTER_KEPT = ProblemType(
+    "dead-letter-kept",
+    409,
+    "The record can't be published again",
+    "The detail says why. With the timestamp `now` it is judged as if it came now; DELETE forgets it.",
 )
 CLAIM_EXPIRED = ProblemType(
     "claim-expired", 410, "It is too late to claim", "The reward could be claimed until `claimable_until`."

@@ -19,6 +19,7 @@ from services.adapters.kafka.errors import BrokerRefuses, BrokerUnreachable, Top
 from services.adapters.kafka.producer import Publisher
 from services.adapters.ledger.catalogue import CatalogueStore
 from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS, Pool, is_passing
+from services.adapters.ledger.dead_letters import DeadLetterStore
 from services.adapters.ledger.questions import QuestionHistory
 from services.adapters.ledger.sweep import SweepLedger
 from services.adapters.ledger.users import Users
@@ -30,6 +31,7 @@ from services.adapters.tokens import TokenVerifier
 from services.missions.selection import QuestionCatalogue
 from services.operations.catalogue import CatalogueWatcher
 from services.operations.clockwork import Clockwork
+from services.operations.dead_letters import DeadLetters
 from services.operations.issue import Issuer
 from services.operations.refresh import FreshCatalogue
 from services.operations.repair import keep_repaired
@@ -43,11 +45,12 @@ from services.operations.startup import (
     partition_chooser,
 )
 
-from . import routes_admin, routes_questions, routes_service, routes_user
+from . import routes_admin, routes_dead_letters, routes_questions, routes_service, routes_user
 from .forward_claims import claims_client, claims_router
 from .manage_missions import ManageMissions
 from .read_missions import LedgerUnavailable, ReadMissions
 from .routes_admin import drafts_router, publishing_router
+from .routes_dead_letters import dead_letters_router
 from .routes_questions import questions_router
 from .routes_service import PeriodKind, ResetPeriods, progress_router, reset_router
 from .routes_user import gains_router, missions_router
@@ -82,6 +85,8 @@ class Parts:
     """What operators do with missions; without it the routes are absent."""
     limits: RateLimits | None = None
     """How much one caller may ask for; without it, as much as they like."""
+    dead_letters: DeadLetters | None = None
+    """What operators do with dead letters; without it the routes are absent."""
 
 
 def utc_now() -> datetime:
@@ -91,7 +96,8 @@ def utc_now() -> datetime:
 
 def create_app(parts: Parts, clock: Callable[[], datetime] = utc_now) -> FastAPI:
     """The HTTP application of the api role."""
-    schemas = {**routes_user.SCHEMAS, **routes_service.SCHEMAS, **routes_questions.SCHEMAS, **routes_admin.SCHEMAS}
+    schemas = {**routes_user.SCHEMAS, **routes_service.SCHEMAS, **routes_questions.SCHEMAS}
+    schemas |= {**routes_admin.SCHEMAS, **routes_dead_letters.SCHEMAS}
     app = create_http_app("Missions", DESCRIPTION, parts.verifier, VERSION, schemas, parts.limits)
     app.include_router(missions_router(parts.read, clock))
     app.include_router(gains_router(parts.read))
@@ -102,6 +108,8 @@ def create_app(parts: Parts, clock: Callable[[], datetime] = utc_now) -> FastAPI
     if parts.missions is not None:
         app.include_router(drafts_router(parts.missions))
         app.include_router(publishing_router(parts.missions, clock))
+    if parts.dead_letters is not None:
+        app.include_router(dead_letters_router(parts.dead_letters))
     app.include_router(progress_router(parts.take, parts.read, clock))
     app.include_router(reset_router(parts.reset, clock))
     return app
@@ -182,8 +190,9 @@ async def _parts(
         select = SelectQuestions(read, QuestionHistory(pool), questions, FreshCatalogue(catalogue))
         missions = ManageMissions(CatalogueStore(pool), catalogue)
         limits = RateLimits.connect(settings, projection, "api", settings.topic_prefix)
+        letters = DeadLetters(DeadLetterStore(pool), settings.kafka_bootstrap, security_of(settings))
         take = TakeEvents(events, users, settings.topic_prefix)
-        yield Parts(verifier, read, take, reset, claims, select, missions, limits)
+        yield Parts(verifier, read, take, reset, claims, select, missions, limits, letters)
 
 
 async def _serve(settings: ApiSettings, app: FastAPI, pool: Pool, verifier: TokenVerifier) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -38,6 +38,9 @@ class ActionRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: str | None = Field(default=None, max_length=REASON_CHARACTERS_MAX, pattern=REASON_PATTERN)
+
+
+Asked = TypeVar("Asked", bound=ActionRequest)
 
 
 class ScheduleRequest(ActionRequest):
@@ -247,9 +250,14 @@ async def _definition(request: Request) -> Any:
 
 async def _author(request: Request, caller: Caller) -> Author:
     """Who does it, and the reason in the body, if there is one."""
+    return Author(caller.subject, (await action_of(ActionRequest, request)).reason)
+
+
+async def action_of(kind: type[Asked], request: Request) -> Asked:
+    """The body of an action, which may be left out."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
-        return Author(caller.subject)
-    return Author(caller.subject, parse_body(ActionRequest, await read_body(request, ACTION_BYTES_MAX)).reason)
+        return kind()
+    return parse_body(kind, await read_body(request, ACTION_BYTES_MAX))
 
 
 def _answer(body: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> Response:

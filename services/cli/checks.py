@@ -263,6 +263,35 @@ def schema(servers: Servers) -> Finding:
     return Finding("Schema", Verdict.GOOD, f"current ({migrate.migrations()[-1].name})")
 
 
+def partitions(servers: Servers) -> Iterator[Finding]:
+    """No input partition is stopped, and none has lost records."""
+    from services.adapters.ledger import migrate
+    from services.adapters.ledger.connection import open_pool
+    from services.adapters.ledger.partitions import InputPartition, PartitionStore, Stop
+
+    async def look() -> tuple[list[Stop], list[InputPartition]] | None:
+        if await migrate.pending(servers.addresses.postgres_dsn):
+            return None
+        async with await open_pool(servers.addresses.postgres_dsn, size=1, application="missions-doctor") as pool:
+            store = PartitionStore(pool)
+            return await store.stops(), await store.listed()
+
+    seen = asyncio.run(asyncio.wait_for(look(), LOOKUP_SECONDS))
+    if seen is None:
+        return  # the schema's own line says what to do
+    stops, listed = seen
+    for stop in stops:
+        place = f"{stop.topic}[{stop.partition}]"
+        detail = (
+            f"{place} is stopped at {stop.position} since {stop.since:%Y-%m-%d %H:%M} UTC: {stop.reason}: {stop.detail}"
+        )
+        yield Finding("Partition", Verdict.BAD, detail, f"{stop.command} (docs/runbooks/{stop.reason}.md)")
+    if lost := [f"{each.topic}[{each.partition}] lost {each.lost:,}" for each in listed if each.lost]:
+        yield Finding("Records", Verdict.NOTE, f"{_some(lost)} records to retention; see the table data_loss")
+    if not stops:
+        yield Finding("Partitions", Verdict.GOOD, f"{len(listed)} read, none stopped")
+
+
 def roles(stack: LocalStack) -> Iterator[Finding]:
     """Each role runs and is ready."""
     for role in stack.roles.values():

@@ -69,6 +69,7 @@ def examine() -> Iterator[Finding]:
     yield from _safely("Redis sign-in", partial(checks.redis_access, servers))
     yield from _safely("Topics", partial(checks.topics, servers))
     yield from _safely("Schema", partial(checks.schema, servers))
+    yield from _safely("Partitions", partial(checks.partitions, servers))
     if checks.is_checkout():
         yield from _safely("Roles", partial(checks.roles, stack))
 

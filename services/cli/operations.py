@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from services.cli.run import run, settings_of, stop
+from services.cli.times import instant
 
 Now = Annotated[str | None, typer.Option(help="Act as if it were this time (RFC 3339); default: now")]
 
@@ -35,13 +36,13 @@ def issue(now: Now = None) -> None:
     from services.operations.issue import Issuer, issue_all
     from services.operations.startup import load_catalogue, open_ledger, open_projection, partition_chooser
 
-    settings, at = settings_of(ServerSettings), _instant(now)
+    settings, at = settings_of(ServerSettings), instant(now)
 
     async def work() -> int:
         async with open_ledger(settings, "issue", size=2) as pool, open_projection(settings) as projection:
             chooser = partition_chooser(settings)
             issuer = Issuer(Users(pool, chooser), projection, await load_catalogue(pool), settings.streak_source)
-            with _counter("users looked at") as told:
+            with counter("users looked at") as told:
                 return await issue_all(SweepLedger(pool, chooser), issuer, at, progress=told)
 
     Console().print(f"{run(work())} assignments issued as of {at:%Y-%m-%d %H:%M:%S} UTC")
@@ -57,14 +58,14 @@ def expire(now: Now = None) -> None:
     from services.operations.expire import expire_overdue
     from services.operations.startup import load_catalogue, open_ledger, partition_chooser
 
-    settings, at = settings_of(ServerSettings), _instant(now)
+    settings, at = settings_of(ServerSettings), instant(now)
     topics = [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN]
 
     async def work() -> int:
         async with open_ledger(settings, "expire", size=2) as pool:
             ledger = SweepLedger(pool, partition_chooser(settings))
             catalogue = await load_catalogue(pool)
-            with _counter("assignments ended") as told:
+            with counter("assignments ended") as told:
                 ends = partial(end_offsets, settings.kafka_bootstrap, topics, security=security_of(settings))
                 return await expire_overdue(ledger, catalogue, ends, at, progress=told)
 
@@ -91,7 +92,7 @@ def rebuild() -> None:
 
     async def work() -> int:
         async with open_ledger(settings, "rebuild", size=2) as pool, open_projection(settings) as projection:
-            with _counter("users written") as told:
+            with counter("users written") as told:
                 ledger = SweepLedger(pool, partition_chooser(settings))
                 return await rebuild_projection(ledger, projection, progress=told)
 
@@ -122,18 +123,6 @@ def token(
         )
 
 
-def _instant(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        stop(f"{text!r} is no time", "write it as 2026-11-22T08:00:00Z")
-    if at.tzinfo is None:
-        stop(f"{text!r} says no offset", "add one, such as Z for UTC")
-    return at.astimezone(UTC)
-
-
 class _Told:
     def __init__(self, progress: Progress, what: str) -> None:
         self._progress = progress
@@ -144,7 +133,7 @@ class _Told:
 
 
 @contextmanager
-def _counter(what: str) -> Iterator[_Told]:
+def counter(what: str) -> Iterator[_Told]:
     """Shows how far a long run has come."""
     columns = (SpinnerColumn(), TextColumn("{task.fields[done]:,} {task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:

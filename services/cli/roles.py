@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from services.adapters.logs import configure_logs
+from services.adapters.watchdog import watched
 from services.cli.run import run, settings_of
 
 
@@ -12,7 +13,7 @@ def processor() -> None:
     from services.processor.settings import ProcessorSettings
 
     configure_logs("processor")
-    run(run_role(settings_of(ProcessorSettings)))
+    run(watched(run_role(settings_of(ProcessorSettings))))
 
 
 def claims() -> None:
@@ -21,7 +22,7 @@ def claims() -> None:
     from services.claims.settings import ClaimsSettings
 
     configure_logs("claims")
-    run(run_role(settings_of(ClaimsSettings)))
+    run(watched(run_role(settings_of(ClaimsSettings))))
 
 
 def relay() -> None:
@@ -30,7 +31,7 @@ def relay() -> None:
     from services.relay.settings import RelaySettings
 
     configure_logs("relay")
-    run(run_role(settings_of(RelaySettings)))
+    run(watched(run_role(settings_of(RelaySettings))))
 
 
 def api() -> None:
@@ -39,7 +40,7 @@ def api() -> None:
     from services.api.settings import ApiSettings
 
     configure_logs("api")
-    run(run_role(settings_of(ApiSettings)))
+    run(watched(run_role(settings_of(ApiSettings))))
 
 
 def scheduler() -> None:
@@ -48,7 +49,7 @@ def scheduler() -> None:
     from services.scheduler.settings import SchedulerSettings
 
     configure_logs("scheduler")
-    run(run_role(settings_of(SchedulerSettings)))
+    run(watched(run_role(settings_of(SchedulerSettings))))
 
 
 COMMANDS: dict[str, Callable[[], None]] = {

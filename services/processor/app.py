@@ -4,16 +4,19 @@ import asyncio
 import gc
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from functools import partial
 
 from mission_events import TOPICS_IN
 from services.adapters import metrics
 from services.adapters.inside import InsideServer, check
-from services.adapters.kafka.access import require_sign_in, security_of
+from services.adapters.kafka.access import security_of
+from services.adapters.kafka.admin import end_offsets
 from services.adapters.kafka.records import PartitionId, Watch
 from services.adapters.kafka.settings import WorkerSettings
 from services.adapters.kafka.worker import Worker, build_worker
 from services.adapters.ledger.batch import BatchLedger
-from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS, is_passing
+from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS
+from services.adapters.ledger.partitions import PartitionStore
 from services.adapters.logs import get_logger
 from services.operations.repair import keep_repaired
 from services.operations.startup import (
@@ -25,8 +28,10 @@ from services.operations.startup import (
     partition_chooser,
 )
 
-from .apply_batch import RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX, STEPS, ApplyBatch
+from .apply_batch import STEPS, ApplyBatch
+from .guard import PartitionGuard
 from .settings import ProcessorSettings
+from .stall import StallWatch
 
 COLLECT_AFTER_OBJECTS = 1_000_000
 """Containers more than were freed: above what the largest usual batch holds at once."""
@@ -42,8 +47,6 @@ async def run(settings: ProcessorSettings) -> None:
     crashes = crash_points_of("processor", STEPS)
     _calm_collector()
     connections = settings.lanes_max + 2
-    security, group = security_of(settings), settings.topic_prefix + settings.consumer_group
-    await require_sign_in(settings.kafka_bootstrap, security, group=group)
     ledger_of = open_ledger(settings, "processor", size=connections, planner=BATCH_PLANNER_SETTINGS)
     async with ledger_of as pool, open_projection(settings) as projection:
         catalogue = await load_catalogue(pool)
@@ -56,18 +59,29 @@ async def run(settings: ProcessorSettings) -> None:
             streak_source=settings.streak_source,
             at_step=crashes.at_step if crashes.armed else None,
         )
+        guard = PartitionGuard(PartitionStore(pool), settings.on_data_loss)
+        security = security_of(settings)
+        topics = [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN]
         worker = build_worker(
             WorkerSettings(
                 bootstrap=settings.kafka_bootstrap,
-                group=group,
+                group=settings.topic_prefix + settings.consumer_group,
                 batch_size_max=settings.batch_size_max,
                 security=security,
                 lookback=settings.batch_size_max,  # a killed worker may not have projected its last batch
             ),
-            [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN],
+            topics,
             apply_batch,
-            lambda partitions: _positions(ledger, partitions),
+            lambda partitions: _positions(guard, ledger, partitions),
             _watch(),
+            guard.review,
+        )
+
+        stall = StallWatch(
+            worker,
+            partial(end_offsets, settings.kafka_bootstrap, topics, security=security),
+            lambda: max(apply_batch.retried_at, guard.retried_at),
+            settings.stall_seconds,
         )
 
         async def ready() -> Mapping[str, str | None]:
@@ -77,8 +91,14 @@ async def run(settings: ProcessorSettings) -> None:
                 "partitions": _halted(worker),
             }
 
-        inside = InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host)
-        side_work = (catalogue.watch(), _measure(worker), keep_repaired(projection, ledger.load_users))
+        inside = InsideServer(settings.inside_port, lambda: stall.trouble, ready, host=settings.inside_host)
+        side_work = (
+            catalogue.watch(),
+            guard.follow(worker),
+            stall.run(),
+            _measure(worker),
+            keep_repaired(projection, ledger.load_users),
+        )
         async with background(*side_work), inside.running():
             await worker.run()
 
@@ -91,24 +111,23 @@ def _calm_collector() -> None:
     gc.set_threshold(COLLECT_AFTER_OBJECTS, 20, 100)
 
 
-async def _positions(ledger: BatchLedger, partitions: AbstractSet[PartitionId]) -> Mapping[PartitionId, int]:
-    wait = RETRY_SECONDS_FIRST
-    while True:
-        try:
-            found = await ledger.positions(list(partitions))
-            return {PartitionId(*key): offset for key, offset in found.items()}
-        except Exception as error:
-            if not is_passing(error):
-                raise
-            logger.warning("positions_not_read", error=repr(error), wait_seconds=wait)
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, RETRY_SECONDS_MAX)
+async def _positions(
+    guard: PartitionGuard, ledger: BatchLedger, partitions: AbstractSet[PartitionId]
+) -> Mapping[PartitionId, int]:
+    found = await guard.retrying("positions_not_read", lambda: ledger.positions(list(partitions)))
+    return {PartitionId(*key): offset for key, offset in found.items()}
 
 
 def _watch() -> Watch:
+    halted: dict[PartitionId, str] = {}
+
+    def halt(partition: PartitionId, reason: str) -> None:
+        halted[partition] = reason.partition(":")[0]
+        metrics.HALTED.labels(partition.topic, str(partition.partition), halted[partition]).set(1)
+
     def runs(partitions: AbstractSet[PartitionId]) -> None:
-        for topic, partition in partitions:
-            metrics.HALTED.labels(topic, str(partition)).set(0)
+        for partition in partitions & halted.keys():
+            metrics.HALTED.remove(partition.topic, str(partition.partition), halted.pop(partition))
 
     def reseek(partition: PartitionId, reason: str) -> None:
         metrics.RESEEKS.labels(partition.topic, reason).inc()
@@ -121,11 +140,8 @@ def _watch() -> Watch:
         on_gap=lambda partition, expected, got: logger.warning(
             "offsets_without_records", partition=str(partition), from_offset=expected, to_offset=got
         ),
-        on_below_log_start=lambda partition, position, start: logger.error(
-            "records_lost_to_retention", partition=str(partition), from_offset=position, to_offset=start
-        ),
         on_reseek=reseek,
-        on_halt=lambda partition, reason: metrics.HALTED.labels(partition.topic, str(partition.partition)).set(1),
+        on_halt=halt,
     )
 
 

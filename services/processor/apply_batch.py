@@ -6,14 +6,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from time import monotonic
+from typing import NoReturn
 
 import structlog
 
 from mission_events.times import record_time
 from services.adapters import metrics
-from services.adapters.kafka.records import Batch, Fenced, PartitionId, Record
+from services.adapters.kafka.records import Batch, Fenced, Halt, PartitionId, Record
 from services.adapters.ledger.batch import BatchLedger, BatchTransaction, LoggedEvent, Tally, lacks_event_log_day
 from services.adapters.ledger.connection import is_data_error, is_passing
+from services.adapters.ledger.stops import StopReason
 from services.adapters.projection import EncodedState, Projection, ProjectionUnavailable
 from services.missions.catalogue import UnknownMission
 from services.missions.progress import Outcome
@@ -21,7 +24,8 @@ from services.missions.state import UserState, encode_state
 from services.missions.streaks import StreakSource
 from services.operations.catalogue import LiveCatalogue
 
-from .dead_letters import UNPROCESSABLE, message_of_letter
+from .brake import Flood, on_probation
+from .dead_letters import UNPROCESSABLE, keep_letters
 from .decide_users import BatchDecision, DecisionFailed, Given, decide_users
 from .decode_batch import Decoded, dead_letter, decode_batch
 from .observe import observe_batch, observe_transaction
@@ -80,17 +84,49 @@ class ApplyBatch:
         self._streak_source = streak_source
         self._lanes = asyncio.Semaphore(lanes_max)
         self._at_step = at_step or _no_step
+        self.retried_at = 0.0
+        """When a batch last waited for a server, by the monotonic clock."""
 
     async def __call__(self, batch: Batch) -> None:
         """Returns when every record of the batch has had its effect, once. Retries what passes by itself.
 
         What was applied before is not applied again: it only refreshes the projection, which a worker that was killed after
-        its commit has not done. Raises `Fenced` when the ledger is behind the batch: it went back, and must be followed.
+        its commit has not done. Raises `Fenced` when the ledger is behind the batch: it went back, and must be followed; and
+        `Halt` before the first record of a flood of bad ones: what is before it is applied, and the ledger says that the
+        partition is stopped.
         """
         async with self._lanes:
             await self._at_step("fetched")
             with observe_batch(batch):
-                await self._apply(Part(batch.partition, batch.records, batch.start, batch.end))
+                await self._apply_before_flood(Part(batch.partition, batch.records, batch.start, batch.end))
+
+    async def _apply_before_flood(self, part: Part) -> None:
+        """Applies a part; where a flood of bad records begins in it, what is before that, and stops the partition there."""
+        try:
+            await self._apply(part)
+        except Flood as flood:
+            before, _ = part.split(flood.offset)
+            if before.records:
+                await self._apply_before_flood(before)
+            await self._stop(part, before.end if before.records else part.start, flood)
+
+    async def _stop(self, part: Part, position: int, flood: Flood) -> NoReturn:
+        """Says in the ledger that the partition is stopped at this position; only an operator lets it go on."""
+        wait = RETRY_SECONDS_FIRST
+        while True:
+            try:
+                async with self._ledger.transaction(*part.partition) as transaction:
+                    if await transaction.open_position(position) != position:
+                        raise Fenced(f"{part.partition} moved away from {position}")
+                    account = await transaction.letter_account()
+                    await transaction.save_brake(on_probation(account.brake, position))
+                    await transaction.stop_partition(StopReason.FLOOD, flood.detail, position)
+                    break
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                wait = await self._wait(part, error, wait)
+        raise Halt(StopReason.FLOOD.line(*part.partition, flood.detail))
 
     async def _apply(self, part: Part) -> None:
         """Applies a part in one transaction; divides it where it was applied already, or can't be applied together."""
@@ -125,9 +161,17 @@ class ApplyBatch:
                     mend = partial(self._ledger.ensure_days, sorted({e.event.time.date() for e in decoded.events}))
                 elif isinstance(error, UnknownMission) or is_passing(error):
                     mend = self._catalogue.load if isinstance(error, UnknownMission) else None
-                    wait = await _wait(part, error, wait)
+                    wait = await self._wait(part, error, wait)
                 else:
                     raise
+
+    async def _wait(self, part: Part, error: Exception, seconds: float) -> float:
+        """Waits before the next try, and returns how long to wait after it."""
+        self.retried_at = monotonic()
+        metrics.BATCH_RETRIES.labels(type(error).__name__).inc()
+        logger.warning("batch_retry", partition=str(part.partition), error=repr(error), wait_seconds=seconds)
+        await asyncio.sleep(seconds * random.uniform(0.5, 1.5))
+        return min(seconds * 2, RETRY_SECONDS_MAX)
 
     async def _halve(self, part: Part, error: Exception) -> None:
         """Finds the record that can't be applied; it alone becomes a dead letter, its neighbours count."""
@@ -152,6 +196,7 @@ class ApplyBatch:
                 if at < part.end:
                     raise AppliedUpTo(at)
                 return await self._refresh(transaction, decoded)
+            await keep_letters(transaction, part.start, part.end, part.records, decoded.letters)
             new = await transaction.log_events(decoded.events)
             events = decoded.events
             if len(new) < len(events):
@@ -162,8 +207,6 @@ class ApplyBatch:
             given = Given(self._catalogue.current(), completions, self._streak_source)
             cached = await self._load_projection({e.event.subject for e in events})
             decision, discard = await _decide_and_save(transaction, events, cached, given)
-            await transaction.dead_letters(decoded.letters)
-            await transaction.publish([message_of_letter(letter) for letter in decoded.letters])
             tally = _tally(part, decoded, decision, len(events))
             newest = record_time(max((r.timestamp for r in part.records), default=0))
             if not await transaction.advance_position(part.start, part.end, tally, newest):
@@ -249,14 +292,6 @@ async def _decide_on_locked(
         # Left out are users whom another lane has created since: now there is a row to lock.
         left = await transaction.save([c for c in decision.changes if c.state.user_id in left])
     return decision
-
-
-async def _wait(part: Part, error: Exception, seconds: float) -> float:
-    """Waits before the next try, and returns how long to wait after it."""
-    metrics.BATCH_RETRIES.labels(type(error).__name__).inc()
-    logger.warning("batch_retry", partition=str(part.partition), error=repr(error), wait_seconds=seconds)
-    await asyncio.sleep(seconds * random.uniform(0.5, 1.5))
-    return min(seconds * 2, RETRY_SECONDS_MAX)
 
 
 async def _no_step(_name: str) -> None: ...

@@ -4,6 +4,8 @@ from pydantic import Field
 
 from services.adapters.settings import ServerSettings
 
+from .guard import OnLoss
+
 
 class ProcessorSettings(ServerSettings):
     """From `MISSIONS_*` variables."""
@@ -16,6 +18,15 @@ class ProcessorSettings(ServerSettings):
         ge=1,
         le=50_000,
         description="Records in one transaction: larger is faster, smaller is sooner",
+    )
+    on_data_loss: OnLoss = Field(
+        default=OnLoss.CONTINUE,
+        description="What a partition does when retention has deleted records before they were applied: `continue` or `stop`",
+    )
+    stall_seconds: float = Field(
+        default=45,
+        ge=1,
+        description="A consumer that stands still for so long while records wait ends its process; a broker is asked first",
     )
     lanes_max: int = Field(
         default=3,

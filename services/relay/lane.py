@@ -2,10 +2,11 @@
 
 import asyncio
 import random
+from time import monotonic
 from typing import Final
 
-from services.adapters.kafka.errors import KafkaProblem, PublishFailed
-from services.adapters.kafka.transactional import OutputTopics, TooLarge
+from services.adapters.kafka.errors import KafkaProblem, PublishFailed, TopicChanged
+from services.adapters.kafka.transactional import OutputTopics, TooLarge, TransactionalWriter
 from services.adapters.ledger.connection import is_passing
 from services.adapters.ledger.relay_store import CheckpointMoved, ConnectionLost, RelayStore
 from services.adapters.logs import get_logger
@@ -29,6 +30,9 @@ LOCK_SECONDS: Final = 1.0
 RETRY_FIRST_SECONDS: Final = 0.1
 RETRY_MAX_SECONDS: Final = 5.0
 """Between two tries after errors: doubles from the first to the last, each time by chance between half and the whole."""
+
+TOPICS_SECONDS: Final = 10.0
+"""Between two looks at whether the topics out are still those that the writer was opened for."""
 
 LIMIT_MIN_BYTES: Final = 1024
 """No topic takes less, whatever it says."""
@@ -81,16 +85,22 @@ class Lane:
             try:
                 async with self._topics.writer(self.partition) as writer:
                     self._limits = {topic: self._limit(topic, limit) for topic, limit in writer.limits.items()}
+                    if writer.topic_ids and (others := await ledger.other_topics(writer.topic_ids)):
+                        raise TopicChanged.made_anew(self._topics.full_name(others[0]))
                     publication = Publication(self.partition, self._topics, ledger, writer, self._limits, self._on_step)
                     await publication.catch_up()
-                    await self._publish_on(publication, stopping)
+                    await self._publish_on(publication, writer, stopping)
             finally:
                 self._hold(False)
         return True
 
-    async def _publish_on(self, publication: Publication, stopping: asyncio.Event) -> None:
+    async def _publish_on(self, publication: Publication, writer: TransactionalWriter, stopping: asyncio.Event) -> None:
         wait = POLL_BUSY_SECONDS
+        looked_at = monotonic()
         while not stopping.is_set():
+            if monotonic() - looked_at >= TOPICS_SECONDS:
+                await writer.require_same_topics()
+                looked_at = monotonic()
             taken = await publication.publish_some()
             self._recovered()
             if taken is not Taken.FULL:

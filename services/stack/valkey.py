@@ -33,9 +33,6 @@ class ValkeyServer(EmbeddedServer):
     def _prepare(self) -> None:
         return
 
-    def _binary(self) -> Path:
-        return _binary()
-
     @override
     def _command(self) -> Sequence[str]:
         options = {
@@ -47,7 +44,7 @@ class ValkeyServer(EmbeddedServer):
             "save": "",
             "daemonize": "no",
         }
-        return [str(self._binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]
+        return [str(_binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
 def _binary() -> Path:

@@ -1,9 +1,12 @@
 """What an operator types: each command against the running system, as a process of its own."""
 
 import asyncio
+import json
 import os
+import secrets
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from tests.support.system import Running
 
 PROJECT = Path(__file__).resolve().parents[2]
 TOPIC = "learning.xp-earned"
+LONG_AGO = datetime.now(UTC) - timedelta(days=60)
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,59 @@ async def test_a_dead_letter_is_listed_shown_and_replayed(system: Running) -> No
     await system.drained([TOPIC])
     place = (TOPIC, str(at.partition), str(at.offset))
 
-    listed = await missions(system, "dead-letters", "list", "--topic", TOPIC)
-    shown = await missions(system, "dead-letters", "show", *place)
+    listed = await missions(system, "dead-letters", "list", "--topic", TOPIC, "--since", "1h", "--format", "json")
     raw = await missions(system, "dead-letters", "show", *place, "--raw")
-    replayed = await missions(system, "dead-letters", "replay", *place)
+    tried = await missions(system, "dead-letters", "replay", *place, "--dry-run")
+    replayed = await missions(system, "dead-letters", "replay", *place, "--why", "a test")
+    await system.drained([TOPIC])
+    shown = await missions(system, "dead-letters", "show", *place)
 
     assert (listed.code, shown.code, raw.code, replayed.code) == (0, 0, 0, 0), shown.err + replayed.err
-    assert "missing_field" in listed.out
-    assert "missing_field" in shown.out
+    newest = json.loads(listed.out)["dead_letters"][0]
+    assert (newest["place"][:3], newest["reason"], newest["state"]) == (
+        [TOPIC, at.partition, at.offset],
+        "missing_field",
+        "open",
+    )
     assert raw.out == bad.decode()
+    assert "would publish" in tried.out
+    assert "(a test)" in shown.out
+    assert "came back from partition" in shown.out, "it is as bad as it was"
+    letters = await system.fetch("select replayed_at from dead_letter where value = $1", bad)
+    assert len(letters) == 1, "and still one letter"
+    purged = await missions(system, "dead-letters", "purge", *place, "--yes", "--by", "olga")
+    assert purged.out == "1 letter deleted\n"
+    gone = await missions(system, "dead-letters", "show", *place)
+    assert (gone.code, "there is no dead letter at" in gone.err) == (1, True)
+
+
+async def test_letters_of_a_filter_are_replayed_once_on_the_day_on_which_they_came(system: Running) -> None:
+    learner = system.learner("replayed-all")
+    await learner.opens_app()
+    reason = f"test_{learner.user[-8:]}"
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    letters = [learner.record(xp(5), at=yesterday), learner.record(xp(6)), learner.record(xp(1), at=LONG_AGO)]
+    for number, (topic, key, value) in enumerate(letters):
+        await system.fetch(
+            'insert into dead_letter (topic, partition, "offset", reason, detail, recorded_at, key, value, headers) '
+            "values ($1, 9000, $2, $3, 'a test', $4, $5, $6, '[]')",
+            topic, secrets.randbits(40) + number, reason, [yesterday, datetime.now(UTC)][number > 0], key, value,
+        )  # fmt: skip
+
+    unsaid = await missions(system, "dead-letters", "replay")
+    command = ("dead-letters", "replay", "--reason", reason, "--state", "open", "--yes")
+    first, again = await missions(system, *command), await missions(system, *command)
     await system.drained([TOPIC])
-    letters = await system.fetch("select replayed_at from dead_letter where value = $1 order by created_at", bad)
-    assert len(letters) == 2, "it is as bad as it was, and kept again"
-    assert letters[0]["replayed_at"] is not None
+
+    assert (unsaid.code, "--reason" in unsaid.err) == (1, True)
+    assert "2 letters published again" in first.out
+    assert first.code == 1, "one could be counted twice, and is kept"
+    assert "a day that the event log no longer has" in first.err
+    assert "0 letters published again" in again.out
+    rows = await system.fetch(
+        "select recorded_at from event_log where user_id = $1 and topic = $2 order by recorded_at", learner.user, TOPIC
+    )
+    assert [abs(row[0] - yesterday) < timedelta(minutes=1) for row in rows] == [True, False]
 
 
 async def test_a_letter_that_does_not_exist_is_said_in_one_line_with_the_fix(system: Running) -> None:

@@ -1,11 +1,12 @@
 """A worker's consumer in memory: group, assignment, fetches. Lanes, seeks and stretches are the adapter's own."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from services.adapters.kafka.lanes import Lanes
-from services.adapters.kafka.records import Handle, PartitionId, Positions, Watch
+from services.adapters.kafka.records import Handle, PartitionId, Positions, Watch, review_positions
 from services.adapters.kafka.seeking import Seeker
 from services.adapters.kafka.stretch import Fetched, Stretch
 
@@ -60,7 +61,7 @@ class SimulatedConsumer:
         self.process = process
         self._world = world
         self._lanes = Lanes(handle, self, BATCH_MAX)
-        self._seeker = Seeker(positions, Watch(), lookback=BATCH_MAX)
+        self._seeker = Seeker(positions, review_positions, Watch(), lookback=BATCH_MAX)
         self._stretches: dict[PartitionId, Stretch] = {}
         self._seeks: dict[PartitionId, asyncio.Task[None]] = {}
         self._assigned: tuple[set[PartitionId], int] | None = None
@@ -102,9 +103,9 @@ class SimulatedConsumer:
                 stretch.stopped = True
 
     async def _seek(self, partitions: set[PartitionId]) -> None:
-        _, beyond = await self._seeker.seek(self, partitions)
-        for partition in beyond:
-            self.halt(partition, "the ledger's position is beyond the end of the log")
+        _, halted = await self._seeker.seek(self, partitions)
+        for partition, halt in halted.items():
+            self.halt(partition, halt.reason)
         self._wake.set()
 
     async def _fetch(self) -> bool:
@@ -171,6 +172,10 @@ class SimulatedConsumer:
             await self._seek({partition})
 
     # For the seeker.
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, UUID]:
+        """No topic is ever made anew."""
+        return {}
 
     async def earliest_offsets(self, *partitions: Any) -> Mapping[Any, int]:
         """Nothing is ever deleted."""

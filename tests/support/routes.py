@@ -12,6 +12,9 @@ USER, SERVICE, ADMIN = TokenKind.USER, TokenKind.SERVICE, TokenKind.ADMIN
 DRAFT, LIVE = "matrix-draft", "matrix-live"
 """A mission that is a draft, and one that is published, in the ledger that these calls are made for."""
 
+LETTERS = "matrix-letters"
+"""A topic whose first record is a dead letter in that ledger."""
+
 COMPLETED = "$completed"
 """Stands for the id of an assignment that the caller has completed."""
 
@@ -40,6 +43,7 @@ def _event() -> dict[str, Any]:
 
 
 LIVE_PATH = {"mission_id": LIVE}
+LETTER = {"topic": LETTERS, "partition": "0", "offset": "0"}
 SEASON = {"opens_at": "2027-01-01T00:00:00Z", "closes_at": "2027-02-01T00:00:00Z"}
 
 ROUTES: dict[tuple[str, str], Line] = {
@@ -63,6 +67,10 @@ ROUTES: dict[tuple[str, str], Line] = {
     ("POST", "/admin/missions/{mission_id}/resume"): Line(ADMIN, path=LIVE_PATH),
     ("POST", "/admin/missions/{mission_id}/end"): Line(ADMIN, path=LIVE_PATH),
     ("PUT", "/admin/missions/{mission_id}/versions/{version}"): Line(ADMIN, 409, path={**LIVE_PATH, "version": "1"}),
+    ("GET", "/admin/dead-letters"): Line(ADMIN),
+    ("GET", "/admin/dead-letters/{topic}/{partition}/{offset}"): Line(ADMIN, path=LETTER),
+    ("DELETE", "/admin/dead-letters/{topic}/{partition}/{offset}"): Line(ADMIN, 204, path=LETTER),
+    ("POST", "/admin/dead-letters/{topic}/{partition}/{offset}/replay"): Line(ADMIN, path=LETTER),
     ("GET", "/problems/{name}"): Line(None, path={"name": "not-found"}),
     ("GET", "/openapi.json"): Line(None),
 }

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -15,6 +16,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from .access import why_unreachable
 from .errors import KafkaProblem, TopicsMissing
 from .records import PartitionId
+from .topic_ids import topic_ids
 
 REQUEST_TIMEOUT_MS: Final = 15_000
 REPLICAS_MAX: Final = 3
@@ -134,17 +136,43 @@ async def end_offsets(
     if wanted - counts.keys():
         raise TopicsMissing(sorted(wanted - counts.keys()), bootstrap)
     partitions = [PartitionId(topic, number) for topic in sorted(wanted) for number in range(counts[topic])]
+    async with _reader(bootstrap, security) as consumer:
+        ends = await consumer.end_offsets([aiokafka.TopicPartition(*p) for p in partitions])
+    return {PartitionId(tp.topic, tp.partition): end for tp, end in ends.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as it is now: its id, None where the broker knows none, and where the log of each partition begins."""
+
+    topic_id: UUID | None
+    starts: Mapping[int, int]
+
+
+async def topic_state(bootstrap: str, topic: str, *, security: Mapping[str, object] | None = None) -> TopicState:
+    """Raises BrokerUnreachable and TopicsMissing."""
+    async with _admin(bootstrap, security) as admin:
+        counts = await _partition_counts(admin)
+        ids = await topic_ids(admin._send_request, [topic])
+    if topic not in counts:
+        raise TopicsMissing([topic], bootstrap)
+    async with _reader(bootstrap, security) as consumer:
+        starts = await consumer.beginning_offsets([aiokafka.TopicPartition(topic, n) for n in range(counts[topic])])
+    return TopicState(ids.get(topic), {tp.partition: start for tp, start in starts.items()})
+
+
+@asynccontextmanager
+async def _reader(bootstrap: str, security: Mapping[str, object] | None) -> AsyncIterator[Any]:
     consumer = aiokafka.AIOKafkaConsumer(
         bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, **(security or {})
     )
     try:
         await consumer.start()
-        ends = await consumer.end_offsets([aiokafka.TopicPartition(*p) for p in partitions])
+        yield consumer
     except KafkaError as error:
         raise await why_unreachable(bootstrap, security, error) from error
     finally:
         await consumer.stop()
-    return {PartitionId(tp.topic, tp.partition): end for tp, end in ends.items()}
 
 
 @asynccontextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
+from uuid import UUID
 
 import aiokafka
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -14,6 +15,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.threads import WorkerThread
 
+from .clients import pace
 from .records import PartitionId
 from .settings import (
     FETCH_BYTES_MAX,
@@ -26,6 +28,7 @@ from .settings import (
     WorkerSettings,
 )
 from .stretch import Fetched, Stretch
+from .topic_ids import topic_ids
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         settings = self._settings
         self._assignor = RoundRobinPartitionAssignor
-        return aiokafka.AIOKafkaConsumer(
+        consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
             client_id=settings.client_id,
             group_id=settings.group,
@@ -84,8 +87,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
             rebalance_timeout_ms=REBALANCE_TIMEOUT_S * 1000,
             request_timeout_ms=REQUEST_TIMEOUT_S * 1000,
             max_poll_interval_ms=NO_TIMEOUT_S * 1000,
+            metadata_max_age_ms=settings.metadata_age_s * 1000,
             **settings.security,
         )
+        pace(consumer._client)
+        return consumer
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Ends every stretch before anything of the next assignment can be fetched."""
@@ -104,6 +110,15 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         # No await until every seek is made: nothing fetched before it can be counted to the new stretch.
         self.stretches.update({tp: Stretch(position, start) for tp, (position, start) in positions.items()})
         await self._seek_wait(self._ensure_consumer(), {tp: start for tp, (_, start) in positions.items()})
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, UUID]:
+        """The ids of the topics, where the broker knows them. Raises KafkaError."""
+        found: Mapping[str, UUID] = await self.call_thread(self._topic_ids, topics)
+        return found
+
+    async def _topic_ids(self, topics: Collection[str]) -> Mapping[str, UUID]:
+        client = self._ensure_consumer()._client
+        return await topic_ids(lambda request: client.send(client.get_random_node(), request), topics)
 
     def _end_stretches(self, partitions: Iterable[Any]) -> None:
         for tp in partitions:

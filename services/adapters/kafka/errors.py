@@ -41,6 +41,26 @@ class TopicsMissing(KafkaProblem):
         self.topics = sorted(topics)
 
 
+class TopicChanged(KafkaProblem):
+    """A topic out is not the one that was published to before: nothing more is published until an operator says so."""
+
+    @classmethod
+    def made_anew(cls, topic: str) -> TopicChanged:
+        """It has another id than the one that was published to."""
+        return cls(
+            f"{topic} was deleted and made anew since it was published to, and what was in it is gone. To go on with it: "
+            f"missions partitions restart {topic} --confirm (docs/runbooks/output_topic_changed.md)"
+        )
+
+    @classmethod
+    def repartitioned(cls, topic: str, before: int, now: int) -> TopicChanged:
+        """Another number of partitions would send a user's messages elsewhere."""
+        return cls(
+            f"{topic} had {before} partitions and has {now}: a user's messages would change theirs. To go on: "
+            f"MISSIONS_OUTPUT_PARTITIONS={now} for every role, and start them again (docs/runbooks/output_topic_changed.md)"
+        )
+
+
 class WorkerFailed(KafkaProblem):
     """The worker has ended by itself; a restart is safe."""
 

@@ -91,6 +91,11 @@ class Lanes:
         lane.waiting.append((fetched, acknowledge))
         lane.arrived.set()
 
+    def is_handling(self, partition: PartitionId) -> bool:
+        """Whether a batch of the partition is being applied."""
+        lane = self._lanes.get(partition)
+        return lane is not None and lane.handling
+
     async def drop(self, partitions: AbstractSet[PartitionId] | None = None) -> None:
         """Throws away lanes (all when None): queued batches are forgotten, running handlers cancelled and waited for."""
         names = list(self._lanes) if partitions is None else [p for p in partitions if p in self._lanes]

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from .access import why_unreachable
 from .admin import partition_counts
+from .clients import pace
 from .errors import TopicsMissing
 from .records import PartitionId, Record
 from .settings import FETCH_BYTES_MAX, FETCH_WAIT_MAX_MS
@@ -64,6 +65,7 @@ async def _consumer(bootstrap: str, security: Mapping[str, object] | None) -> As
         fetch_max_wait_ms=FETCH_WAIT_MAX_MS,
         **(security or {}),
     )
+    pace(consumer._client)
     try:
         await consumer.start()
         yield consumer

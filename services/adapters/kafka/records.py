@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from typing_extensions import override
 
@@ -65,6 +66,15 @@ class Batch:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a partition is: the offset up to which everything is applied, None before its first seek, and whether something
+    works on it now: a batch, or a seek."""
+
+    applied_to: int | None
+    busy: bool
+
+
 class Fenced(Exception):
     """Raised by a handler: the ledger's position is not the batch's `start`. The partition is sought again."""
 
@@ -86,6 +96,36 @@ Positions = Callable[[AbstractSet[PartitionId]], Awaitable[Mapping[PartitionId, 
 read and starts at the beginning of its log. It may be asked at any time, and retries broken infrastructure itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """A partition at a seek: the ledger's position, and then what the broker says about the log.
+
+    `topic_id` tells a topic from one of the same name that was made later; None when the broker does not know it.
+    """
+
+    position: int | None
+    start: int
+    end: int
+    topic_id: UUID | None
+
+
+Review = Callable[[Mapping[PartitionId, LogState]], Awaitable[Mapping[PartitionId, "int | Halt"]]]
+"""Judges partitions that are about to be read: from which offset each goes on, or why it is stopped. Retries broken
+infrastructure itself."""
+
+
+async def review_positions(states: Mapping[PartitionId, LogState]) -> Mapping[PartitionId, int | Halt]:
+    """Goes on from the ledger's position, from the beginning of a log that was never read; stops what is beyond the end."""
+    return {partition: _verdict(state) for partition, state in states.items()}
+
+
+def _verdict(state: LogState) -> int | Halt:
+    position = state.start if state.position is None else state.position
+    if position > state.end:
+        return Halt("the ledger's position is beyond the end of the log: topic truncated or made anew?")
+    return position
+
+
 def _ignore(*_: object) -> None:
     """Nobody watches."""
 
@@ -101,6 +141,7 @@ class Watch:
     on_below_log_start: Callable[[PartitionId, int, int], None] = _ignore
     """Retention has overtaken the ledger's position: records [position, log_start) are lost. An alarm."""
     on_reseek: Callable[[PartitionId, str], None] = _ignore
-    """A partition went back to the ledger's position: (partition, "fenced" | "skipped" | "out-of-range" | "resumed")."""
+    """A partition went back to the ledger's position: (partition, "fenced" | "skipped" | "out-of-range" | "resumed" |
+    "topic-changed")."""
     on_halt: Callable[[PartitionId, str], None] = _ignore
     """A partition was stopped: (partition, reason). An alarm."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from .records import PartitionId, Positions, Watch
+from .records import Halt, LogState, PartitionId, Positions, Review, Watch
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +29,9 @@ class Log(Protocol):
     async def highwaters(self, *partitions: Any) -> Mapping[Any, int]:
         """Where each log ends for a `read_committed` reader."""
 
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, UUID]:
+        """The ids of the topics, where the broker knows them."""
+
     async def seek_from(self, positions: Mapping[Any, tuple[int, int]]) -> None:
         """Reads on from there: {partition: (ledger's position, offset)}."""
 
@@ -35,17 +39,18 @@ class Log(Protocol):
 class Seeker:
     """Seeks partitions to the ledger's positions, one seek at a time."""
 
-    def __init__(self, positions: Positions, watch: Watch, lookback: int = 0) -> None:
+    def __init__(self, positions: Positions, review: Review, watch: Watch, lookback: int = 0) -> None:
         """`lookback`: how many offsets before the ledger's position to begin, as far as the log still has them."""
         self._positions = positions
+        self._review = review
         self._watch = watch
         self._lookback = lookback
         self._lock = asyncio.Lock()
 
     async def seek(
         self, log: Log, partitions: AbstractSet[PartitionId]
-    ) -> tuple[dict[PartitionId, int], set[PartitionId]]:
-        """Seeks the partitions. Returns where they went, and those whose position lies beyond the end of their log.
+    ) -> tuple[dict[PartitionId, int], dict[PartitionId, Halt]]:
+        """Seeks the partitions. Returns where they went, and why those are stopped that went nowhere.
 
         Waits for as long as ledger or broker do not answer. Raises aiokafka's IllegalStateError when a partition is no longer ours.
         """
@@ -63,21 +68,22 @@ class Seeker:
 
     async def _seek(
         self, log: Log, partitions: AbstractSet[PartitionId]
-    ) -> tuple[dict[PartitionId, int], set[PartitionId]]:
+    ) -> tuple[dict[PartitionId, int], dict[PartitionId, Halt]]:
+        # The positions first: what another worker still applies moves position and end, and must not look like a lost log.
         known = await self._positions(partitions)
+        ids = await log.topic_ids({partition.topic for partition in partitions})
         starts = await log.earliest_offsets(*partitions)
         ends = await log.highwaters(*partitions)
+        states = {p: LogState(known.get(p), starts[p], ends[p], ids.get(p.topic)) for p in partitions}
         targets: dict[PartitionId, tuple[int, int]] = {}
-        beyond: set[PartitionId] = set()
-        for partition in partitions:
-            log_start = starts[partition]
-            position = known.get(partition, log_start)
-            if position > ends[partition]:
-                beyond.add(partition)
+        halted: dict[PartitionId, Halt] = {}
+        for partition, verdict in (await self._review(states)).items():
+            if isinstance(verdict, Halt):
+                halted[partition] = verdict
                 continue
-            start = max(position - self._lookback, log_start)
-            if position < log_start:
-                self._watch.on_below_log_start(partition, position, log_start)
-            targets[partition] = (min(position, start), start)
+            start = max(verdict - self._lookback, starts[partition])
+            if verdict < starts[partition]:
+                self._watch.on_below_log_start(partition, verdict, starts[partition])
+            targets[partition] = (min(verdict, start), start)
         await log.seek_from(targets)
-        return {partition: start for partition, (_, start) in targets.items()}, beyond
+        return {partition: start for partition, (_, start) in targets.items()}, halted

@@ -42,6 +42,8 @@ class WorkerSettings:
     """Records in one batch: enough that the cost of a transaction is spread, few enough that one lasts well under a second."""
     records_in_memory_max: int = 64_000
     """Records of all partitions that are fetched and not yet applied: bounds memory when many partitions lag."""
+    metadata_age_s: int = 10
+    """New partitions of a topic are found within this time. One small request for each."""
     lookback: int = 0
     """Offsets before the ledger's position at which a seek begins. The handler is given records again that are applied
     already, so that it can finish what a killed worker had left to do after its commit."""

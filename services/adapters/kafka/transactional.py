@@ -23,9 +23,9 @@ from mission_events import Topic
 from mission_events.dead_letter import PREFIX as DEAD_LETTER_PREFIX
 
 from .access import why_unreachable
-from .acls import RELAY_IDS
 from .clients import close_admin, close_consumer, close_producer, end_transactions_once, look_at, pace
-from .errors import PublisherFenced, PublishFailed, TopicsMissing
+from .errors import PublisherFenced, PublishFailed, TopicChanged, TopicsMissing
+from .topic_ids import identities, topic_ids
 
 DEAD_LETTER_TOPIC = "missions.dead-letter"
 ID = "id"
@@ -97,6 +97,8 @@ class TopicShape:
 
     partitions: int
     max_message_bytes: int
+    topic_id: UUID | None = None
+    """None where the broker knows no ids."""
 
     def partition_for(self, output_partition: int) -> int:
         """Where messages of an output partition go. Topics out have as many partitions, so it is the same number; a topic in
@@ -132,6 +134,27 @@ class TransactionalWriter:
         """For each topic (without prefix) the partition that is written to."""
         self.limits: Mapping[str, int] = {name: shape.max_message_bytes for name, shape in shapes.items()}
         """For each topic (without prefix) the largest batch that it takes, in bytes."""
+        self.topic_ids: Mapping[str, UUID] = {
+            name: shape.topic_id for name, shape in shapes.items() if shape.topic_id is not None
+        }
+        """For each topic (without prefix) its id, where the broker knows ids."""
+        self._counts = {name: shape.partitions for name, shape in shapes.items()}
+
+    async def require_same_topics(self) -> None:
+        """Raises TopicChanged when a topic was made anew, or has another number of partitions, since the writer was opened."""
+        if not self.topic_ids:
+            return
+        with _failures_of("describe the topics out"):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                client = self._producer.client
+                names = [self._prefix + name for name in self._counts]
+                found = await identities(lambda request: client.send(client.get_random_node(), request), names)
+        for name, count in self._counts.items():
+            now = found.get(self._prefix + name)
+            if now is not None and now.topic_id != self.topic_ids.get(name, now.topic_id):
+                raise TopicChanged.made_anew(self._prefix + name)
+            if now is not None and now.partitions != count:
+                raise TopicChanged.repartitioned(self._prefix + name, count, now.partitions)
 
     async def begin(self) -> None:
         """Opens a transaction."""
@@ -190,6 +213,7 @@ class OutputTopics:
         self._client = {"bootstrap_servers": bootstrap, **(security or {})}
         self._prefix = prefix
         self._topics = {topic.name: topic for topic in topics}
+        self._counts: dict[str, int] = {}
 
     @property
     def names(self) -> list[str]:
@@ -202,10 +226,13 @@ class OutputTopics:
 
     def transactional_id(self, partition: int) -> str:
         """The identity of the one writer that a partition has."""
-        return f"{self._prefix}{RELAY_IDS}{partition}"
+        return f"{self._prefix}missions-relay-{partition}"
 
     async def shapes(self) -> dict[str, TopicShape]:
-        """What Kafka says about each topic, by name without prefix. Raises BrokerUnreachable and TopicsMissing."""
+        """What Kafka says about each topic, by name without prefix.
+
+        Raises BrokerUnreachable, TopicsMissing, and TopicChanged when one has not the partitions that it had the first time.
+        """
         admin = AIOKafkaAdminClient(**self._client, client_id="missions-relay")
         try:
             async with asyncio.timeout(OPEN_SECONDS):
@@ -215,11 +242,19 @@ class OutputTopics:
                 if missing := [each for name in self._topics if (each := self._prefix + name) not in found]:
                     raise TopicsMissing(missing, self._bootstrap)
                 limits = await self._limits(admin)
+                ids = await topic_ids(admin._send_request, [self._prefix + name for name in self._topics])
         except (KafkaError, OSError, TimeoutError) as error:
             raise await why_unreachable(self._bootstrap, self._security, error) from error
         finally:
             await close_admin(admin)
-        return {name: TopicShape(found[self._prefix + name], limits[name]) for name in self._topics}
+        for name in self._topics:
+            count = found[self._prefix + name]
+            if self._counts.setdefault(name, count) != count:
+                raise TopicChanged.repartitioned(self._prefix + name, self._counts[name], count)
+        return {
+            name: TopicShape(found[self._prefix + name], limits[name], ids.get(self._prefix + name))
+            for name in self._topics
+        }
 
     async def _limits(self, admin: AIOKafkaAdminClient) -> dict[str, int]:
         """`max.message.bytes` of each; where we may not read it, what we ask for when topics are made."""

@@ -7,8 +7,9 @@ in `tests/integration/kafka/test_faust_contract.py`, which fails when a new vers
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
+from uuid import UUID
 
 import faust
 import uvloop
@@ -87,6 +88,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc] # Faust's classes ar
         await self._thread.seek_from(positions)
         for tp, (position, _) in positions.items():
             self._confirmed[tp] = position
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, UUID]:
+        """The ids of the topics, where the broker knows them."""
+        found: Mapping[str, UUID] = await self._thread.topic_ids(topics)
+        return found
 
     def hold(self, partitions: Iterable[Any]) -> None:
         """Hands over nothing more of these partitions until they are sought again."""

@@ -9,17 +9,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
+from uuid import UUID
 
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 
 from .admin import missing_topics
-from .errors import TopicsMissing, WorkerFailed
+from .errors import BrokerUnreachable, TopicsMissing, WorkerFailed
 from .faust_app import BatchApp, create_app
 from .lanes import Lanes
-from .records import Handle, PartitionId, Positions, Watch
+from .records import Handle, Mark, PartitionId, Positions, Review, Watch, review_positions
 from .seeking import Seeker
 from .settings import DRAIN_S, HANDLERS_DRAIN_S, WorkerSettings
 from .stretch import Fetched, Stretch
@@ -42,22 +43,24 @@ def build_worker(
     handle: Handle,
     positions: Positions,
     watch: Watch | None = None,
+    review: Review = review_positions,
 ) -> Worker:
     """A worker that reads all partitions of `topics` that its group gives it. `await worker.run()` runs it."""
-    return Worker(settings, topics, handle, positions, watch or Watch())
+    watch = watch or Watch()
+    return Worker(settings, topics, handle, Seeker(positions, review, watch, settings.lookback), watch)
 
 
 class Worker:
     """One member of the consumer group. Its methods belong to the event loop that runs it."""
 
     def __init__(
-        self, settings: WorkerSettings, topics: Sequence[str], handle: Handle, positions: Positions, watch: Watch
+        self, settings: WorkerSettings, topics: Sequence[str], handle: Handle, seeker: Seeker, watch: Watch
     ) -> None:
         self.settings = settings
         self._topics = list(topics)
         self._watch = watch
         self._lanes = Lanes(handle, self, settings.batch_size_max)
-        self._seeker = Seeker(positions, watch, settings.lookback)
+        self._seeker = seeker
         self._app: BatchApp | None = None
         self._seeks: dict[PartitionId, asyncio.Task[None]] = {}
         self._setbacks: dict[PartitionId, int] = {}
@@ -65,6 +68,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self._owns_process = True
+        self._thread_answered = True
 
     # For the role that runs it.
 
@@ -134,6 +138,28 @@ class Worker:
                 lag[partition] = max(0, end - applied)
         return lag
 
+    def marks(self) -> dict[PartitionId, Mark]:
+        """How far each partition is that is ours and not stopped."""
+        marks = {}
+        for partition in self.assignment() - self._halted.keys():
+            seek = self._seeks.get(partition)
+            busy = self._lanes.is_handling(partition) or (seek is not None and not seek.done())
+            marks[partition] = Mark(self._consumer.applied_to(partition), busy)
+        return marks
+
+    def thread_answers(self) -> bool:
+        """Whether the consumer's thread has answered since this was last asked; asks it again."""
+        if self._app is None or self._app._consumer is None:
+            return True
+        answered, self._thread_answered = self._thread_answered, False
+
+        def answer() -> None:
+            self._thread_answered = True
+
+        with contextlib.suppress(RuntimeError):  # its loop is closed: that is no answer
+            self._consumer._thread.thread_loop.call_soon_threadsafe(answer)
+        return answered
+
     def last_batch_at(self) -> dict[PartitionId, float]:
         """Unix time at which the last batch of each partition was applied by this worker."""
         return dict(self._lanes.last_batch_at)
@@ -141,6 +167,15 @@ class Worker:
     def halted(self) -> dict[PartitionId, str]:
         """The stopped partitions, with the reason."""
         return dict(self._halted)
+
+    async def topic_ids(self) -> Mapping[str, UUID]:
+        """The ids of the topics, where the broker knows them. Raises BrokerUnreachable."""
+        if self._app is None:
+            return {}
+        try:
+            return dict(await self._consumer.topic_ids(self._topics))
+        except KafkaError as error:
+            raise BrokerUnreachable(self.settings.bootstrap, error) from error
 
     # For the Faust application.
 
@@ -223,14 +258,14 @@ class Worker:
 
     async def _seek(self, partitions: set[PartitionId]) -> dict[PartitionId, int]:
         try:
-            sought, beyond = await self._seeker.seek(self._consumer, partitions)
+            sought, halted = await self._seeker.seek(self._consumer, partitions)
         except IllegalStateError:
             raise  # no longer ours: a rebalance is under way, which seeks again
         except Exception as error:
             self.broken(error)
             raise WorkerFailed(f"positions could not be read: {error!r}") from error
-        for partition in beyond:
-            self.halt(partition, "the ledger's position is beyond the end of the log: topic truncated or made anew?")
+        for partition, halt in halted.items():
+            self.halt(partition, halt.reason)
         return sought
 
     async def _seek_again(self, partition: PartitionId) -> None:

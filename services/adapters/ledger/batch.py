@@ -14,6 +14,7 @@ from services.missions.profile import Completed
 from services.missions.state import UserState
 
 from .connection import Connection, Pool
+from .headers import headers_json
 from .migrate import ensure_event_log_days
 from .outbox import PartitionOf
 from .queries import queries
@@ -50,6 +51,26 @@ class LoggedEvent(msgspec.Struct, frozen=True, gc=False):
     event: Event
     offset: int
     recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BrakeState:
+    """What the brake has counted of one partition; see `services/processor/brake.py`."""
+
+    run: int = 0
+    run_end: int = 0
+    block: int = 0
+    block_bad: int = 0
+    accept_left: int = 0
+    accept_until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LetterAccount:
+    """Which account of its partition a batch belongs to, and what the brake has counted."""
+
+    incarnation: int
+    brake: BrakeState
 
 
 class BatchTransaction(UserWriter):
@@ -98,13 +119,44 @@ class BatchTransaction(UserWriter):
         Returns which of them completed a chapter or a unit for the first time."""
         return await write_records(self._connection, events)
 
-    async def dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+    async def letter_account(self) -> LetterAccount:
+        """What must be known to keep bad records. The position must have been opened."""
+        row = await self._connection.fetchrow(_SQL["letter_account"], self._topic, self._partition)
+        assert row is not None  # noqa: S101 - its row is locked
+        incarnation, *brake = row
+        return LetterAccount(incarnation, BrakeState(*brake) if brake[0] is not None else BrakeState())
+
+    async def return_letters(
+        self, incarnation: int, copies: Sequence[tuple[DeadLetter, tuple[int, int, int]]]
+    ) -> set[int]:
+        """Writes copies of letters, each with (partition, offset, incarnation) of its letter, into their histories.
+
+        Returns the offsets of those that are copies indeed."""
+        letters = [letter for letter, _ in copies]
+        rows = await self._connection.fetch(
+            _SQL["return_dead_letters"],
+            self._topic,
+            self._partition,
+            incarnation,
+            [d.offset for d in letters],
+            [d.reason for d in letters],
+            [d.detail for d in letters],
+            [d.key for d in letters],
+            [d.value for d in letters],
+            [partition for _, (partition, _, _) in copies],
+            [offset for _, (_, offset, _) in copies],
+            [number for _, (_, _, number) in copies],
+        )
+        return {row[0] for row in rows}
+
+    async def dead_letters(self, incarnation: int, letters: Sequence[DeadLetter]) -> None:
         """Keeps records that can never be applied."""
         if letters:
             await self._connection.execute(
                 _SQL["insert_dead_letters"],
                 self._topic,
                 self._partition,
+                incarnation,
                 [d.offset for d in letters],
                 [d.reason for d in letters],
                 [d.detail for d in letters],
@@ -113,6 +165,17 @@ class BatchTransaction(UserWriter):
                 [d.value for d in letters],
                 [headers_json(d.headers) for d in letters],
             )
+
+    async def save_brake(self, state: BrakeState) -> None:
+        """Keeps what the brake has counted, beside the position that it has counted to."""
+        await self._connection.execute(
+            _SQL["save_brake"], self._topic, self._partition,
+            state.run, state.run_end, state.block, state.block_bad, state.accept_left, state.accept_until,
+        )  # fmt: skip
+
+    async def stop_partition(self, reason: str, detail: str, position: int) -> None:
+        """Marks the partition as stopped, unless its position has moved from there, or it is stopped already."""
+        await self._connection.execute(_SQL["stop_partition"], self._topic, self._partition, reason, detail, position)
 
     async def advance_position(self, expected: int, to: int, tally: Tally, last_record_at: datetime) -> bool:
         """Moves the position by compare-and-set; False when it is not at `expected`."""
@@ -167,10 +230,3 @@ class BatchLedger:
 def lacks_event_log_day(error: BaseException) -> bool:
     """Whether a statement failed because the event log has no partition for an event's day."""
     return isinstance(error, asyncpg.CheckViolationError) and "no partition of relation" in str(error)
-
-
-def headers_json(headers: Sequence[tuple[str, bytes | None]]) -> str:
-    """Record headers as JSON; bytes as Latin-1 text, which is the same bytes again."""
-    return msgspec.json.encode(
-        [(name, None if value is None else value.decode("latin-1")) for name, value in headers]
-    ).decode()

@@ -1,14 +1,15 @@
 """What the relay asks of the ledger: a lock for each output partition, the messages that wait there, and how far it has published."""
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import asyncpg
 
 from .connection import Connection, Pool, Row
+from .headers import headers_of
 from .queries import queries
 
 _SQL = queries("relay")
@@ -80,6 +81,13 @@ class LaneLedger:
         await self._connection.execute(_SQL["open_checkpoints"], list(topics), self._partition)
         rows = await self._connection.fetch(_SQL["checkpoints"], list(topics), self._partition)
         return {row[0]: row[1] for row in rows}
+
+    async def other_topics(self, topic_ids: Mapping[str, UUID]) -> list[str]:
+        """Those of these topics whose checkpoint is of a topic with another id; checkpoints that know none learn theirs."""
+        columns = (list(topic_ids), self._partition, list(topic_ids.values()))
+        await self._connection.execute(_SQL["open_checkpoints"], list(topic_ids), self._partition)
+        await self._connection.execute(_SQL["bind_topics"], *columns)
+        return [row[0] for row in await self._connection.fetch(_SQL["other_topics"], *columns)]
 
     async def pending(self, topics: Sequence[str], limit: int, byte_limit: int) -> list[PendingMessage]:
         """The first messages that wait for one of these topics, in order; at least one if there are any."""
@@ -177,10 +185,5 @@ class RelayStore:
 def _message(row: Row) -> PendingMessage:
     seq, message_id, topic, key, payload, headers, is_published = row
     return PendingMessage(
-        seq, message_id, topic, key, payload, None if headers is None else _headers(headers), is_published
+        seq, message_id, topic, key, payload, None if headers is None else headers_of(headers), is_published
     )
-
-
-def _headers(text: str) -> tuple[tuple[str, bytes | None], ...]:
-    """Headers as `insert_outbox` takes them: JSON with bytes as Latin-1 text."""
-    return tuple((name, None if value is None else value.encode("latin-1")) for name, value in json.loads(text))

@@ -11,6 +11,7 @@ from services.adapters.kafka.admin import end_offsets, ensure_topics
 from services.adapters.kafka.producer import Publisher
 from services.adapters.ledger.catalogue import CatalogueStore
 from services.adapters.ledger.connection import Pool
+from services.adapters.ledger.dead_letters import DeadLetterStore
 from services.adapters.ledger.questions import QuestionHistory
 from services.adapters.ledger.sweep import SweepLedger
 from services.adapters.ledger.users import Users
@@ -22,16 +23,18 @@ from services.api.manage_missions import ManageMissions
 from services.api.read_missions import ReadMissions
 from services.api.select_questions import SelectQuestions
 from services.api.take_events import EventPublisher, TakeEvents
-from services.cli.topics import wanted_topics
+from services.cli.topics import Wanted, wanted_topics
 from services.missions.selection import QuestionCatalogue
 from services.operations.catalogue import CatalogueWatcher
 from services.operations.clockwork import Clockwork
+from services.operations.dead_letters import DeadLetters
 from services.operations.issue import Issuer
 from services.operations.refresh import FreshCatalogue
 from services.stack.server import Addresses
 from tests.support.http import Client, Clock, claim_reward, claims, client_of, clock, tokens, upstreams, verifier
 from tests.support.ledger import partition_of
 from tests.support.roles import http_roles, start
+from tests.support.routes import LETTERS
 
 __all__ = ["claim_reward", "claims", "clock", "http_roles", "start", "tokens", "upstreams", "verifier"]
 
@@ -40,7 +43,7 @@ __all__ = ["claim_reward", "claims", "clock", "http_roles", "start", "tokens", "
 async def topic_prefix(addresses: Addresses) -> str:
     """Topics in of these tests' own."""
     prefix = f"api-{secrets.token_hex(4)}."
-    wanted = wanted_topics(prefix, 1)
+    wanted = [*wanted_topics(prefix, 1), Wanted(LETTERS, 1)]
     await ensure_topics(addresses.kafka_bootstrap, wanted)
     return prefix
 
@@ -91,6 +94,7 @@ async def parts(
         ),
         questions=SelectQuestions(read, QuestionHistory(pool), course, FreshCatalogue(live_catalogue)),
         missions=ManageMissions(CatalogueStore(pool), live_catalogue),
+        dead_letters=DeadLetters(DeadLetterStore(pool), addresses.kafka_bootstrap),
     )
 
 

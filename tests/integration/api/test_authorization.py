@@ -30,7 +30,7 @@ from tests.support.admin import draft_of
 from tests.support.events import lesson
 from tests.support.http import Clock, Json, Upstreams, problem
 from tests.support.identity import IdentityProvider, ec_key
-from tests.support.routes import CLAIMS_ROUTES, COMPLETED, DRAFT, LIVE, ROUTES, url_of
+from tests.support.routes import CLAIMS_ROUTES, COMPLETED, DRAFT, LETTERS, LIVE, ROUTES, url_of
 
 GUARDED = [call for call, line in ROUTES.items() if line.kind is not None]
 USER_READS = [path for (method, path), line in ROUTES.items() if line.kind is TokenKind.USER and method == "GET"]
@@ -99,15 +99,16 @@ async def world(
     addresses: Addresses,
     topic_prefix: str,
 ) -> AsyncIterator[World]:
-    """Ada and Bob have each something to claim; there is a draft, and a mission that is live."""
+    """Ada and Bob have each something to claim; there is a draft, a mission that is live, and a dead letter."""
     claims_app = create_claims_app(claim_reward, parts.verifier, clock)
     transport = httpx.ASGITransport(claims_app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://claims") as forwarding:
         app = create_app(replace(parts, claims=forwarding), clock)
-        topics = [topic.with_prefix(topic_prefix).name for topic in TOPICS_IN]
+        topics = [LETTERS, *(topic.with_prefix(topic_prefix).name for topic in TOPICS_IN)]
         world = World(app, claims_app, provider, pool, addresses, topics)
         await upstreams.send("ada", lesson())
         await upstreams.send("bob", lesson())
+        await upstreams.record(LETTERS, "ada", b"no event", clock.now)
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)
         headers = {"Authorization": f"Bearer {provider.token(sub='olga', scope='missions:admin')}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as http:

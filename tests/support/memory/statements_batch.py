@@ -32,6 +32,8 @@ QUESTION = (
 )
 _question = shape(*QUESTION)
 USER = ("user_id", "version", "stamp", "state", "next_issue_at", "last_active_day")
+BRAKE = ("run", "run_end", "block", "block_bad", "accept_left", "accept_until")
+_letter_account = shape("incarnation", *BRAKE)
 TALLY = ("applied", "unmatched", "duplicate", "late", "dead_letter", "unknown", "skipped")
 
 
@@ -262,10 +264,30 @@ async def insert_outbox(tx: Transaction, *columns: Sequence[Any]) -> Found:
 
 
 @answers("batch")
-async def insert_dead_letters(tx: Transaction, topic: str, partition: int, *columns: Sequence[Any]) -> Found:
+async def letter_account(tx: Transaction, topic: str, partition: int) -> Found:
+    row = tx.get("dead_letter_brake", (topic, partition)) or dict.fromkeys(BRAKE)
+    return [_letter_account(1, *(row[name] for name in BRAKE))]
+
+
+@answers("batch")
+async def save_brake(tx: Transaction, topic: str, partition: int, *counts: int) -> Found:
+    key, row = (topic, partition), dict(zip(BRAKE, counts, strict=True))
+    if tx.get("dead_letter_brake", key) is None:
+        await tx.insert("dead_letter_brake", key, row)
+    else:
+        await tx.lock("dead_letter_brake", key)
+        tx.put("dead_letter_brake", key, row)
+    return []
+
+
+@answers("batch")
+async def insert_dead_letters(
+    tx: Transaction, topic: str, partition: int, incarnation: int, *columns: Sequence[Any]
+) -> Found:
     names = ("offset", "reason", "detail", "recorded_at", "key", "value", "headers")
     for values in zip(*columns, strict=True):
-        row = dict(zip(names, values, strict=True)) | {"topic": topic, "partition": partition}
+        place = {"topic": topic, "partition": partition, "incarnation": incarnation}
+        row = dict(zip(names, values, strict=True)) | place
         await tx.insert("dead_letter", (topic, partition, values[0]), row)
     return []
 

@@ -114,10 +114,39 @@ from unnest($1::smallint[], $2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6
     as n (partition, message_id, topic, key, payload, headers, place)
 order by n.place
 
--- name: insert_dead_letters
-insert into dead_letter (topic, partition, "offset", reason, detail, recorded_at, key, value, headers)
-select $1, $2, n.* from unnest($3::bigint[], $4::text[], $5::text[], $6::timestamptz[], $7::bytea[], $8::bytea[], $9::json[]) as n
+-- name: letter_account
+-- Asked only when there are bad records.
+select p.incarnation, b.run, b.run_end, b.block, b.block_bad, b.accept_left, b.accept_until
+from input_position p left join dead_letter_brake b using (topic, partition)
+where p.topic = $1 and p.partition = $2
+
+-- name: return_dead_letters
+-- Copies that an operator has sent through again and that are as bad as before: a line in the history of the letter that they are of.
+-- Only when they are the very record: a mark is a header, which anybody can write.
+insert into dead_letter_history (topic, partition, "offset", incarnation, what, at_partition, at_offset, at_incarnation, reason, detail)
+select d.topic, d.partition, d."offset", d.incarnation, 'returned', $2, n.at_offset, $3, n.reason, n.detail
+from unnest($4::bigint[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::int[], $10::bigint[], $11::int[])
+    as n (at_offset, reason, detail, key, value, partition, "offset", incarnation)
+join dead_letter d on d.topic = $1 and (d.partition, d."offset", d.incarnation) = (n.partition, n."offset", n.incarnation)
+where d.key is not distinct from n.key and d.value is not distinct from n.value
 on conflict do nothing
+returning at_offset
+
+-- name: insert_dead_letters
+insert into dead_letter (topic, partition, incarnation, "offset", reason, detail, recorded_at, key, value, headers)
+select $1, $2, $3, n.* from unnest($4::bigint[], $5::text[], $6::text[], $7::timestamptz[], $8::bytea[], $9::bytea[], $10::json[]) as n
+on conflict do nothing
+
+-- name: save_brake
+insert into dead_letter_brake (topic, partition, run, run_end, block, block_bad, accept_left, accept_until)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+on conflict (topic, partition) do update
+set run = $3, run_end = $4, block = $5, block_bad = $6, accept_left = $7, accept_until = $8
+
+-- name: stop_partition
+-- The position must be where it was judged; a stop that is there already stays.
+update input_position set stopped = $3, stop_detail = $4, stopped_at = now()
+where topic = $1 and partition = $2 and next_offset = $5 and stopped is null
 
 -- name: commit_without_waiting
 set local synchronous_commit = off

@@ -34,6 +34,15 @@ from (
 where bytes_before < $4
 order by seq
 
+-- name: bind_topics
+update relay_checkpoint c set topic_id = n.topic_id
+from unnest($1::text[], $3::uuid[]) as n (topic, topic_id)
+where c.topic = n.topic and c.partition = $2 and c.topic_id is null
+
+-- name: other_topics
+select c.topic from relay_checkpoint c join unnest($1::text[], $3::uuid[]) as n (topic, topic_id) using (topic)
+where c.partition = $2 and c.topic_id <> n.topic_id
+
 -- name: advance_checkpoints
 -- Answers with the topics whose checkpoint was where it was expected.
 update relay_checkpoint c set next_offset = n.next_offset

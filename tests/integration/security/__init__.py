@@ -1,1 +1,0 @@
-"""Servers that ask who comes, and what each may do."""

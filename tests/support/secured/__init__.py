@@ -1,1 +1,0 @@
-"""Real servers with TLS, passwords and permissions."""
