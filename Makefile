@@ -134,6 +134,11 @@ chaos: venv ## break roles, servers and network by a seed, then verify every eve
 mutants: venv ## remove each guard from a copy of the tree: which tests turn red (ARGS="--list", ARGS=version-guard)
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
+.PHONY: claim-storm
+claim-storm: venv ## claims by many clients at once while the claims services are killed (ASSIGNMENTS=1000 CONCURRENCY=100 SEED=…)
+	@MISSIONS_STORM_ASSIGNMENTS=$(or $(ASSIGNMENTS),1000) MISSIONS_STORM_CONCURRENCY=$(or $(CONCURRENCY),100) \
+	  MISSIONS_STORM_SEED=$(SEED) $(PYTEST) tests/chaos/test_claim_storm.py -s $(ARGS)
+
 .PHONY: bench
 bench: venv ## events per second through the whole pipeline, beside its peer
 	@$(BIN)/python -m benchmarks.pipeline $(ARGS)

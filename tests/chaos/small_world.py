@@ -36,17 +36,28 @@ async def small_world(addresses: Addresses, dsn: str, seed: int, size: int = LEA
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start = today - timedelta(days=DAYS)
     prefix = f"verified-{secrets.token_hex(3)}-"
-    await ensure_topics(addresses.kafka_bootstrap, [TopicForEver(prefix + topic.name) for topic in TOPICS_OUT])
-    learners = [_learner(number, start, chance) for number in range(size)]
+    await ensure_topics_out(addresses, prefix)
+    days = small_life(start, chance, size)
     async with running_world(addresses, dsn, prefix, start) as world:
-        for day in range(DAYS):
-            await world.publish(_day(start + timedelta(days=day), learners, chance))
+        for records in days:
+            await world.publish(records)
         now = datetime.now(UTC)
         for row in await world.pool.fetch(WAITING):
             if chance.random() < 0.5:
                 await world.claim(row["user_id"], row, now)
         await _publish_all(world)
         yield world
+
+
+def small_life(start: datetime, chance: Random, size: int = LEARNERS) -> list[list[Record]]:
+    """Records of each day, in the order of their time."""
+    learners = [_learner(number, start, chance) for number in range(size)]
+    return [_day(start + timedelta(days=day), learners, chance) for day in range(DAYS)]
+
+
+async def ensure_topics_out(addresses: Addresses, prefix: str) -> None:
+    """Makes the topics that a relay publishes to."""
+    await ensure_topics(addresses.kafka_bootstrap, [TopicForEver(prefix + topic.name) for topic in TOPICS_OUT])
 
 
 def _learner(number: int, start: datetime, chance: Random) -> Learner:
