@@ -11,7 +11,7 @@ from tests.reference.rules import BOUND
 from .counting import Counts, Given, count, given_of
 from .definitions import Definition, Definitions
 from .learner import Learner
-from .ledger import Ledger, Row
+from .ledger import Ledger, Row, fit_of
 from .report import Report
 
 IDS = UUID("d1f6a0f4-5a86-5a39-9c53-2f8f4b8a7e10")
@@ -75,12 +75,7 @@ class _Check:
     ) -> None:
         self.report, self.learner, self.row, self.definition, self.kept = report, learner, row, definition, kept
         self.where = _named(row)
-        self.fit = json.loads(row["fit"]) if row["fit"] else None
-        if isinstance(self.fit, list):
-            names = ("reason", "wanted", "target", "instead_of")
-            self.fit = dict(zip(names, [*self.fit, *[None] * len(names)], strict=False))
-        if self.fit:
-            self.fit = {"wanted": None, "target": None, "instead_of": None, **self.fit}
+        self.fit = fit_of(row)
         reopened = bool(definitions.openers & set(learner.state.get("claimed_missions", [])))
         self.given: Given = given_of(learner, row, definition, kept, self.fit, reopened=reopened)
         self.counts: Counts = count(learner, self.given)

@@ -35,7 +35,7 @@ class Definitions:
         self.versions: dict[tuple[str, int], Definition] = {}
         self.current: dict[str, Definition] = {}
         for row in sorted(rows, key=lambda row: row["version"]):
-            one = _prepared(json.loads(row["definition"]))
+            one = prepared(json.loads(row["definition"]))
             self.versions[row["mission_id"], row["version"]] = one
             self.current[row["mission_id"]] = one
         self.openers = {name for one in self.current.values() for name in one["requires"]}
@@ -49,7 +49,8 @@ class Definitions:
         return found
 
 
-def _prepared(definition: dict[str, Any]) -> Definition:
+def prepared(definition: dict[str, Any]) -> Definition:
+    """A definition spelt out, its conditions divided into those over the events' own fields and those over history."""
     one = spelt_out(definition)
     one["rewards"] = [{**reward, "amount": reward.get("amount", 1)} for reward in one["rewards"]]
     for name in ("opens_at", "closes_at"):
@@ -67,7 +68,7 @@ def _prepared(definition: dict[str, Any]) -> Definition:
 def check_default_catalogue(report: Report, definitions: Definitions) -> None:
     """The ledger's missions are those of the default catalogue, as its files say."""
     wanted = {
-        one["id"]: _prepared(one)
+        one["id"]: prepared(one)
         for file in sorted(DEFAULT_CATALOGUE.glob("*.yaml"))
         for one in yaml.safe_load(file.read_text("utf-8"))["missions"]
     }

@@ -61,3 +61,9 @@ async def read_ledger(dsn: str) -> Ledger:
         {row[0]: row[1] for row in outbox},
         now,
     )
+
+
+def fit_of(row: Row) -> dict[str, Any] | None:
+    """How an assignment was fitted to its user: reason, and wanted and target if its target was lowered."""
+    told = json.loads(row["fit"]) if row["fit"] else None
+    return {"wanted": None, "target": None, **told} if told else None

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from .definitions import Definition, Definitions
-from .ledger import Ledger, Row
+from .ledger import Ledger, Row, fit_of
 from .log import Log, Raw
 from .report import Report
 
@@ -124,20 +124,12 @@ def _about(row: Row, definition: Definition) -> dict[str, Any]:
 
 def _assigned(row: Row, definition: Definition) -> Event:
     targets = [{"id": one["id"], "target": one["target"]} for one in definition["objectives"]]
-    lowered = _lowered(row)
-    if lowered is not None:
-        targets[0]["target"] = lowered
+    fit = fit_of(row)
+    if fit and fit["target"] is not None:
+        targets[0]["target"] = fit["target"]
     ends = row["expires_at"] and _text(row["expires_at"])
     data = {**_about(row, definition), "starts_at": _text(row["starts_at"]), "expires_at": ends, "objectives": targets}
     return _event(ASSIGNED, row, row["starts_at"], data)
-
-
-def _lowered(row: Row) -> int | None:
-    fit = json.loads(row["fit"]) if row["fit"] else None
-    if isinstance(fit, list):
-        fit = dict(zip(("reason", "wanted", "target"), fit, strict=False))
-    target: int | None = fit.get("target") if fit else None
-    return target
 
 
 def _completed(row: Row, definition: Definition) -> Event:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from time import process_time
 
 from .accounts import check_accounts, check_dead_letters
 from .assignments import check_assignments
@@ -32,6 +33,7 @@ async def verify(
     of the report as it is found. Raises `LogUnreadable`, and what the clients raise, when a server can't be read.
     """
     report = Report(progress=progress)
+    began = process_time()
     ledger = await read_ledger(dsn)
     report.note(f"the ledger has {len(ledger.states)} users and {len(ledger.tables['assignment'])} assignments")
     inputs = judge(await asyncio.to_thread(read_topics, kafka, TOPICS_IN, prefix, committed=True))
@@ -48,4 +50,5 @@ async def verify(
     uncommitted = await asyncio.to_thread(read_topics, kafka, TOPICS_OUT, prefix, committed=False)
     check_published(report, definitions, ledger, committed, uncommitted)
     await check_projection(report, redis, prefix, ledger)
+    report.note(f"verified with {process_time() - began:.1f} s of one core")
     return report
