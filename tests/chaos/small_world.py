@@ -41,6 +41,7 @@ async def small_world(addresses: Addresses, dsn: str, seed: int, size: int = LEA
     async with running_world(addresses, dsn, prefix, start) as world:
         for records in days:
             await world.publish(records)
+        await world.publish([await _sent_again(world)])
         now = datetime.now(UTC)
         for row in await world.pool.fetch(WAITING):
             if chance.random() < 0.5:
@@ -58,6 +59,16 @@ def small_life(start: datetime, chance: Random, size: int = LEARNERS) -> list[li
 async def ensure_topics_out(addresses: Addresses, prefix: str) -> None:
     """Makes the topics that a relay publishes to."""
     await ensure_topics(addresses.kafka_bootstrap, [TopicForEver(prefix + topic.name) for topic in TOPICS_OUT])
+
+
+async def _sent_again(world: World) -> Record:
+    """A dead letter as an operator's replay publishes it: as bad as before."""
+    row = await world.pool.fetchrow("select * from dead_letter where value is not null order by 1, 2, 3 limit 1")
+    assert row is not None
+    copy_of = f"{row['topic']}/{row['partition']}/{row['offset']}/{row['incarnation']}"
+    headers = (("dead_letter_copy_of", copy_of.encode()),)
+    topic = row["topic"].removeprefix(world.prefix)
+    return Record(topic, row["key"].decode(), row["value"], row["recorded_at"], headers, row["partition"])
 
 
 def _learner(number: int, start: datetime, chance: Random) -> Learner:

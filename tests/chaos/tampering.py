@@ -128,7 +128,8 @@ STATEMENTS = (
     ),
     Statement(
         "a dead letter is gone",
-        'select topic, partition, "offset" from dead_letter',
+        """select topic, partition, "offset" from dead_letter d where not exists (
+               select from dead_letter_history h where h.topic = d.topic and h."offset" = d."offset")""",
         'delete from dead_letter where topic = $1 and partition = $2 and "offset" = $3',
         "dead letter: {0}/{1}@{2}: expected a row, found none",
     ),

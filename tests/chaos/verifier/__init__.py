@@ -13,7 +13,8 @@ least that must have been counted, and the most that can have been. The report s
   are certain and those that are possible; what was open beside the objectives that completed an `at_least` mission.
 - Not compared: which of two events with the same effect completed a mission (any that counted may have).
 Taken as given: definitions as published in the ledger, and the zones in a user's state, which must be ones that sessions told.
-Limit: no input topic may lag another by 48 hours of record time or more, since the system then leaves out what is over.
+Limit: no input topic may lag another by 48 hours of record time or more, since the system then leaves out what is
+over. A topic that was made anew has lost what an earlier account was of: the ledger is compared with what it has now, and differs.
 """
 
 from .report import Report

@@ -10,8 +10,11 @@ from .ledger import Ledger, Row
 from .log import Headers, Log, Raw
 from .report import Report
 
-OUTCOMES = ("applied", "unmatched", "duplicate", "late", "dead_letter", "unknown", "skipped")
+OUTCOMES = ("applied", "unmatched", "duplicate", "late", "dead_letter", "unknown", "skipped", "lost")
 OURS = "dead_letter_"
+
+Offset = tuple[str, int, int]
+"""Topic without prefix, partition, offset."""
 
 
 def check_accounts(report: Report, inputs: Inputs, ledger: Ledger, prefix: str) -> dict[str, list[Seen]]:
@@ -45,7 +48,9 @@ def _partition(report: Report, place: Place, judged: Judged, row: Row, logged: i
     report.same("account", f"{name} dead letters", len(judged.bad), row["dead_letter"])
     report.same("account", f"{name} unknown types", judged.unknown, row["unknown"])
     report.same("account", f"{name} duplicates", judged.good - logged, row["duplicate"])
-    report.same("account", f"{name} skipped", log.end - log.first - len(log.records), row["skipped"])
+    report.same(
+        "account", f"{name} skipped and lost", log.end - log.first - len(log.records), row["skipped"] + row["lost"]
+    )
     effective = row["applied"] + row["unmatched"] + row["late"]
     report.same("account", f"{name} applied, unmatched and late", logged, effective)
 
@@ -60,23 +65,19 @@ def _event_log(report: Report, inputs: Inputs, ledger: Ledger, prefix: str) -> d
         seen = _copy_of(copies, found[0], prefix) if found else None
         if len(found) != 1 or seen is None:
             places = ", ".join(map(str, copies[:5]))
-            what = f"{len(found)} rows" if len(found) != 1 else f"a row of {_place_of(found[0], prefix)}"
+            what = f"{len(found)} rows" if len(found) != 1 else f"a row of {_text(_place(found[0], prefix))}"
             report.differ("event log", f"user {copies[0].user}, event {key[0]} {key[1]}", "one row", what, places)
         else:
             _compare_logged(report, seen, found[0])
         seen = seen or copies[0]
         applied.setdefault(seen.user, []).append(seen)
     for key, extra in rows.items():
-        place = _place_of(extra[0], prefix)
+        place = _text(_place(extra[0], prefix))
         report.differ("event log", f"user {extra[0]['user_id']}, event {key[0]} {key[1]}", "no row", "a row", place)
     report.note(
         f"event log: {len(ledger.tables['event_log'])} rows, {len(inputs.copies)} different events in the topics"
     )
     return applied
-
-
-def _place_of(row: Row, prefix: str) -> str:
-    return f"{row['topic'].removeprefix(prefix)}/{row['partition']}@{row['offset']}"
 
 
 def _copy_of(copies: Sequence[Seen], row: Row, prefix: str) -> Seen | None:
@@ -95,12 +96,15 @@ def _compare_logged(report: Report, seen: Seen, row: Row) -> None:
 
 
 def check_dead_letters(report: Report, inputs: Inputs, ledger: Ledger, published: Sequence[Log], prefix: str) -> None:
-    """One row and one published dead letter for each bad record, with the bytes that came."""
-    rows = {
-        (row["topic"].removeprefix(prefix), row["partition"], row["offset"]): row
-        for row in ledger.tables["dead_letter"]
-    }
-    letters: dict[tuple[str, int, int], list[Raw]] = {}
+    """One row and one published dead letter for each bad record, with the bytes that came; of a letter that was sent through again
+    and came back, a line in its history instead."""
+    rows = {_place(row, prefix): row for row in ledger.tables["dead_letter"]}
+    returned: dict[Offset, Row | None] = {}
+    for line in ledger.tables["dead_letter_history"]:
+        if line["what"] == "returned":
+            copy = (line["topic"].removeprefix(prefix), line["at_partition"], line["at_offset"])
+            returned[copy] = rows.get(_place(line, prefix))
+    letters: dict[Offset, list[Raw]] = {}
     for log in published:
         for raw in log.records:
             ours = {name.removeprefix(OURS): value or b"" for name, value in raw.headers if name.startswith(OURS)}
@@ -108,34 +112,44 @@ def check_dead_letters(report: Report, inputs: Inputs, ledger: Ledger, published
             place = (topic, int(ours.get("partition", -1)), int(ours.get("offset", -1)))
             letters.setdefault(place, []).append(raw)
     bad = {(*place, offset): raw for place, one in inputs.partitions.items() for offset, raw in one.bad.items()}
-    for place in sorted(bad.keys() | rows.keys() | letters.keys()):
-        _letter(report, place, bad.get(place), rows.get(place), letters.get(place, []))
+    for place in sorted(bad.keys() | rows.keys() | letters.keys() | returned.keys()):
+        is_copy = place in returned
+        found = (returned[place] if is_copy else rows.get(place), letters.get(place, []))
+        _letter(report, place, bad.get(place), *found, times=0 if is_copy else 1)
+        if is_copy and place in rows:
+            report.differ("dead letter", _text(place), "a line in the history of the letter it copies", "a row too")
     copies = sum(map(len, letters.values()))
-    report.note(f"dead letters: {len(bad)} bad records, {len(rows)} rows, {copies} published")
+    told = f"{len(bad)} bad records, {len(rows)} rows, {len(returned)} came back, {copies} published"
+    report.note(f"dead letters: {told}")
+
+
+def _place(row: Row, prefix: str) -> Offset:
+    return row["topic"].removeprefix(prefix), row["partition"], row["offset"]
+
+
+def _text(place: Offset) -> str:
+    return f"{place[0]}/{place[1]}@{place[2]}"
 
 
 def _letter(
-    report: Report, place: tuple[str, int, int], raw: Raw | None, row: Row | None, published: list[Raw]
+    report: Report, place: Offset, raw: Raw | None, row: Row | None, published: list[Raw], *, times: int
 ) -> None:
-    name = f"{place[0]}/{place[1]}@{place[2]}"
+    name = _text(place)
     if raw is None:
-        report.differ(
-            "dead letter", name, "none: the record is sound", f"{int(row is not None)} row, {len(published)} published"
-        )
+        found = f"{int(row is not None)} row, {len(published)} published"
+        report.differ("dead letter", name, "none: the record is sound", found)
         return
     if row is None:
         report.differ("dead letter", name, "a row", "none", name)
     elif (row["key"], row["value"], row["recorded_at"]) != (raw.key, raw.value, raw.at):
         report.differ("dead letter", name, "the bytes that came", f"{row['value']!r} in the ledger", name)
-    if len(published) != 1:
-        report.differ("dead letter", name, "published once", f"{len(published)} times", name)
+    if len(published) != times:
+        report.differ("dead letter", name, f"published {times} times", f"{len(published)} times", name)
     for letter in published:
         original = [header for header in raw.headers if not header[0].startswith(OURS)]
         kept = [header for header in letter.headers if not header[0].startswith(OURS)]
-        is_same = (
-            letter.key == raw.key and _is_same_value(letter, raw.value) and all(header in kept for header in original)
-        )
-        if not is_same:
+        is_same = letter.key == raw.key and _is_same_value(letter, raw.value)
+        if not is_same or any(header not in kept for header in original):
             report.differ("dead letter", name, "the bytes that came", f"{letter.value!r} published", name)
 
 

@@ -13,6 +13,7 @@ TABLES = (
     "input_position",
     "event_log",
     "dead_letter",
+    "dead_letter_history",
     "assignment",
     "reward_grant",
     "xp_log",
