@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_settings import EnvSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 from typing_extensions import override
 
 SUFFIX = "_FILE"
@@ -29,6 +29,10 @@ def is_secret(field: FieldInfo) -> bool:
 class SecretFiles(EnvSettingsSource):
     """A source of settings: for each secret, the contents of the file that its `NAME_FILE` variable names."""
 
+    def __init__(self, settings_cls: type[BaseSettings], dotenv: PydanticBaseSettingsSource | None = None) -> None:
+        super().__init__(settings_cls)
+        self._dotenv = dotenv.env_vars if isinstance(dotenv, EnvSettingsSource) else {}
+
     @override
     def __call__(self) -> dict[str, Any]:
         """Secrets by field name; an `Unreadable` where the file can't be read, or the secret is set twice."""
@@ -39,7 +43,8 @@ class SecretFiles(EnvSettingsSource):
         }
 
     def _variable(self, name: str) -> str | None:
-        return self.env_vars.get((self.env_prefix + name).lower())
+        key = (self.env_prefix + name).lower()
+        return self.env_vars.get(key) or self._dotenv.get(key)
 
     def _secret(self, name: str, path: str) -> "str | Unreadable":
         variable = (self.env_prefix + name).upper()

@@ -33,7 +33,7 @@ class SecretSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then files, then the environment, then a `.env` file. A secret from both is a fault."""
-        return init_settings, SecretFiles(settings_cls), env_settings, dotenv_settings
+        return init_settings, SecretFiles(settings_cls, dotenv_settings), env_settings, dotenv_settings
 
 
 class ServerSettings(SecretSettings):

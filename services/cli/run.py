@@ -46,7 +46,7 @@ def faults_of(error: ValidationError) -> list[str]:
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Runs `work` on uvloop. A fault with a known fix becomes a line and exit code 1."""
     from services.adapters.http_server import PortError
-    from services.adapters.kafka.errors import BrokerUnreachable, TopicsMissing
+    from services.adapters.kafka.errors import BrokerUnreachable, KafkaProblem, TopicsMissing
     from services.adapters.ledger.migrate import MigrationError
     from services.adapters.projection import ProjectionUnavailable
     from services.adapters.refusals import ServerRefuses
@@ -61,6 +61,8 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         stop(str(error), "missions topics apply")
     except BrokerUnreachable as error:
         stop(str(error), "start Kafka (`make up`), or correct MISSIONS_KAFKA_BOOTSTRAP")
+    except KafkaProblem as error:
+        stop(str(error), "`missions doctor` says how Kafka is; mend what the message names")
     except ProjectionUnavailable as error:
         stop(str(error), "start Redis (`make up`), or correct MISSIONS_REDIS_URL")
     except MigrationError as error:

@@ -1,6 +1,7 @@
-"""`missions topics apply | list`: the topics of the contract on a Kafka cluster."""
+"""`missions topics apply | acls | list`: the topics of the contract on a Kafka cluster."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -10,6 +11,10 @@ from mission_events import TOPICS_IN, TOPICS_OUT
 from services.cli.run import run, settings_of, stop
 
 app = typer.Typer(help="The topics of the contract.", no_args_is_help=True)
+
+
+KAFKA_ROLES = ("processor", "relay", "api", "scheduler", "operator")
+"""Who talks to Kafka; the claims role does not."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,33 @@ def apply() -> None:
                 f"set MISSIONS_OUTPUT_PARTITIONS={mismatch.found} for every role",
             )
         Console().print(f"{mismatch.topic} has {mismatch.found} partitions: any number is fine for a topic in")
+
+
+@app.command()
+def acls(
+    user_prefix: Annotated[
+        str, typer.Option(help="Kafka's users are this and the role's name; of mutual TLS the beginning of `CN=…`")
+    ] = "missions-",
+    grant: Annotated[bool, typer.Option("--grant", help="Grant them now; else they are only shown")] = False,
+) -> None:
+    """Show the permissions that each role needs of Kafka, as kafka-acls.sh takes them, or grant them."""
+    from services.adapters.kafka.access import security_of
+    from services.adapters.kafka.acls import grant as grant_all
+    from services.adapters.kafka.acls import needed
+    from services.processor.settings import ProcessorSettings
+
+    settings = settings_of(ProcessorSettings)
+    wanted = [
+        (f"User:{user_prefix}{role}", acl)
+        for role in KAFKA_ROLES
+        for acl in needed(role, settings.topic_prefix, settings.consumer_group)
+    ]
+    if grant:
+        run(grant_all(settings.kafka_bootstrap, security_of(settings), wanted))
+        Console().print(f"{len(wanted)} permissions are granted")
+        return
+    for principal, acl in wanted:
+        typer.echo(f"kafka-acls.sh --bootstrap-server {settings.kafka_bootstrap} {acl.command(principal)}")
 
 
 @app.command("list")

@@ -9,7 +9,7 @@ from functools import partial
 from mission_events import TOPICS_IN
 from services.adapters import metrics
 from services.adapters.inside import InsideServer, check
-from services.adapters.kafka.access import security_of
+from services.adapters.kafka.access import require_sign_in, security_of
 from services.adapters.kafka.admin import end_offsets
 from services.adapters.kafka.records import PartitionId, Watch
 from services.adapters.kafka.settings import WorkerSettings
@@ -47,6 +47,8 @@ async def run(settings: ProcessorSettings) -> None:
     crashes = crash_points_of("processor", STEPS)
     _calm_collector()
     connections = settings.lanes_max + 2
+    security, group = security_of(settings), settings.topic_prefix + settings.consumer_group
+    await require_sign_in(settings.kafka_bootstrap, security, group=group)
     ledger_of = open_ledger(settings, "processor", size=connections, planner=BATCH_PLANNER_SETTINGS)
     async with ledger_of as pool, open_projection(settings) as projection:
         catalogue = await load_catalogue(pool)
@@ -60,12 +62,11 @@ async def run(settings: ProcessorSettings) -> None:
             at_step=crashes.at_step if crashes.armed else None,
         )
         guard = PartitionGuard(PartitionStore(pool), settings.on_data_loss)
-        security = security_of(settings)
         topics = [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN]
         worker = build_worker(
             WorkerSettings(
                 bootstrap=settings.kafka_bootstrap,
-                group=settings.topic_prefix + settings.consumer_group,
+                group=group,
                 batch_size_max=settings.batch_size_max,
                 security=security,
                 lookback=settings.batch_size_max,  # a killed worker may not have projected its last batch

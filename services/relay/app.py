@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mission_events import TOPICS_OUT, Topic, topic_of
 from services.adapters.inside import InsideServer, check
-from services.adapters.kafka.access import security_of
+from services.adapters.kafka.access import require_sign_in, security_of
 from services.adapters.kafka.transactional import OutputTopics
 from services.adapters.ledger.relay_store import LANE_PLANNER_SETTINGS, RelayStore
 from services.missions.fields import STREAK_UPDATED
@@ -31,6 +31,7 @@ async def run(settings: RelaySettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     partitions = settings.output_partitions
+    security = security_of(settings)
     connections = partitions + SPARE_CONNECTIONS
     async with open_ledger(settings, "relay", size=connections, planner=LANE_PLANNER_SETTINGS) as pool:
         store = RelayStore(pool)
@@ -38,8 +39,9 @@ async def run(settings: RelaySettings) -> None:
             settings.kafka_bootstrap,
             settings.topic_prefix,
             await topics_to_publish(settings.streak_source, store),
-            security=security_of(settings),
+            security=security,
         )
+        await require_sign_in(settings.kafka_bootstrap, security, transactional_id=topics.transactional_id(0))
         await require_partitions(topics, store, partitions)
         relay = Relay(topics, store, partitions, crashes.at_step)
 

@@ -56,15 +56,25 @@ class PostgresServer(EmbeddedServer):
         fresh = self.data.with_name(f"{self.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
-        if owner := _owner():
+        if owner := owner_of_data():
             os.chown(fresh, owner.pw_uid, owner.pw_gid)
         self._create(
             "initdb", "-D", str(fresh), "-U", DATABASE, "--auth=trust", "--no-sync", "--encoding=UTF8",
             "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
         )  # fmt: skip
-        self._create("postgres", "--single", "-D", str(fresh), "postgres", statement=f"CREATE DATABASE {DATABASE}\n")
+        self._create("postgres", "--single", "-D", str(fresh), "postgres", statement=self._first_statements())
         self.data.rmdir()
         fresh.rename(self.data)
+
+    def _first_statements(self) -> str:
+        return f"CREATE DATABASE {DATABASE}\n"
+
+    def _settings(self) -> dict[str, str]:
+        settings = SETTINGS | {"listen_addresses": LOOPBACK, "port": str(self.port), "unix_socket_directories": ""}
+        return settings if self.durable else settings | FAST_SETTINGS
+
+    def _program(self, name: str) -> str:
+        return _program(name)
 
     def _create(self, program: str, *arguments: str, statement: str = "") -> None:
         done = self._run(program, *arguments, text=statement)
@@ -77,14 +87,12 @@ class PostgresServer(EmbeddedServer):
 
     @override
     def _command(self) -> Sequence[str]:
-        settings = SETTINGS | {"listen_addresses": LOOPBACK, "port": str(self.port), "unix_socket_directories": ""}
-        if not self.durable:
-            settings |= FAST_SETTINGS
-        return [_program("postgres"), "-D", str(self.data), *(f"--{k}={v}" for k, v in settings.items())]
+        settings = self._settings()
+        return [self._program("postgres"), "-D", str(self.data), *(f"--{k}={v}" for k, v in settings.items())]
 
     @override
     def _spawn(self, command: Sequence[str]) -> None:
-        owner = _owner()
+        owner = owner_of_data()
         prefix = self._prefix(owner)
         user = owner if owner and not prefix else None
         self._process.start(
@@ -95,11 +103,11 @@ class PostgresServer(EmbeddedServer):
         )
 
     def _run(self, program: str, *arguments: str, text: str) -> subprocess.CompletedProcess[str]:
-        owner = _owner()
+        owner = owner_of_data()
         prefix = self._prefix(owner)
         user = owner if owner and not prefix else None
         return subprocess.run(  # noqa: S603 - our own command, no shell
-            [*prefix, _program(program), *arguments],
+            [*prefix, self._program(program), *arguments],
             input=text,
             capture_output=True,
             text=True,
@@ -115,7 +123,7 @@ class PostgresServer(EmbeddedServer):
 
         A checkout below /root is such a place. The process keeps one capability of root's: to pass over file modes.
         """
-        if owner is None or all(_passable(path) for path in (self.data, Path(_program("postgres")))):
+        if owner is None or all(_passable(path) for path in (self.data, Path(self._program("postgres")))):
             return []
         setpriv = _system_program("setpriv")
         if setpriv is None:
@@ -134,7 +142,7 @@ def _passable(path: Path) -> bool:
     return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
 
 
-def _owner() -> pwd.struct_passwd | None:
+def owner_of_data() -> pwd.struct_passwd | None:
     """As whom Postgres runs when we are root, made if it is not there; None when we are not root."""
     if os.geteuid() != 0:
         return None

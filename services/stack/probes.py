@@ -18,9 +18,17 @@ def kafka_serves(port: int) -> bool:
 
 def postgres_serves(port: int, user: str, database: str) -> bool:
     """Whether it goes on to authenticate a session; while it starts or stops it answers with an error."""
+    return _ask(port, _postgres_startup(user, database), 1) == b"R"
+
+
+def postgres_refuses(port: int, user: str, database: str) -> bool:
+    """Whether it serves, but lets nobody in who comes without TLS (SQLSTATE 28000)."""
+    return b"C28000" in _ask(port, _postgres_startup(user, database), 64)
+
+
+def _postgres_startup(user: str, database: str) -> bytes:
     words = f"user\0{user}\0database\0{database}\0\0".encode()
-    startup = struct.pack(">ii", len(words) + 8, 3 << 16) + words  # protocol 3.0
-    return _ask(port, startup, 1) == b"R"
+    return struct.pack(">ii", len(words) + 8, 3 << 16) + words  # protocol 3.0
 
 
 def redis_serves(port: int) -> bool:

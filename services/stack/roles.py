@@ -12,6 +12,7 @@ from pathlib import Path
 from services.stack.paths import PROJECT
 from services.stack.ports import LOOPBACK, Ports, require_free
 from services.stack.processes import BackgroundProcess
+from services.stack.server import laid_over
 
 COMMAND = (sys.executable, "-m", "services.cli.main")
 READY_SECONDS = 60.0  # a cold start imports much and joins a consumer group
@@ -97,7 +98,7 @@ class Role:
             own["MISSIONS_HTTP_PORT"] = str(self.http_port)
         if self.name == "api":
             own["MISSIONS_CLAIMS_URL"] = f"http://{LOOPBACK}:{self._ports.claims}"
-        self._process.start([*COMMAND, self.name], {**os.environ, **environment, **own}, working_directory=PROJECT)
+        self._process.start([*COMMAND, self.name], laid_over(os.environ, environment, own), working_directory=PROJECT)
         return True
 
     def poll_ready(self) -> bool:

@@ -5,10 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from services.adapters.addresses import redact
+from services.adapters.secret_files import SUFFIX
 
 Progress = Callable[[str, str], None]
 """Told (what, state) as things start and stop: ("Kafka", "ready")."""
@@ -91,9 +93,26 @@ class Addresses:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Addresses":
-        """The reverse of `environment()`; a variable that is not there is the empty string."""
+        """The reverse of `environment()`, also from the files that `NAME_FILE` names; what is not there is the empty string."""
         names = ("MISSIONS_KAFKA_BOOTSTRAP", "MISSIONS_POSTGRES_DSN", "MISSIONS_REDIS_URL")
-        return cls(*(environment.get(name, "") for name in names))
+        return cls(*(environment.get(name) or _from_file(environment.get(name + SUFFIX)) for name in names))
+
+
+def _from_file(path: str | None) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip() if path else ""
+    except (OSError, UnicodeDecodeError):
+        return ""  # the role that reads it says what is wrong with it
+
+
+def laid_over(*environments: Mapping[str, str]) -> dict[str, str]:
+    """Environments one over the other. `NAME` and `NAME_FILE` are one setting: the later one of them holds."""
+    merged: dict[str, str] = {}
+    for environment in environments:
+        for name in environment:
+            merged.pop(name.removesuffix(SUFFIX) if name.endswith(SUFFIX) else name + SUFFIX, None)
+        merged |= environment
+    return merged
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from services.stack.paths import PROJECT
 from services.stack.ports import LOOPBACK, Ports
 from services.stack.processes import LOG_LINES_SHOWN, POLL_SECONDS
 from services.stack.roles import COMMAND, READY_SECONDS, ROLE_PLANS, Role
-from services.stack.server import Addresses, Progress, Servers, quiet
+from services.stack.server import Addresses, Progress, Servers, laid_over, quiet
 
 PREPARE_SECONDS = 120.0
 KEY_FILE = "MISSIONS_DEVELOPMENT_KEY_FILE"
@@ -43,8 +43,8 @@ class Running:
 class LocalStack:
     """Everything below one directory: data, logs, pid files and `stack.env`.
 
-    `environment` adds to what the roles get, beside this process's own variables. `servers` are used in place of a
-    choice of provider; they are the caller's, who stops them.
+    `environment` adds to what the roles get, beside this process's own variables; `role_environment` to what one role gets.
+    `servers` are used in place of a choice of provider; they are the caller's, who stops them.
     """
 
     def __init__(
@@ -54,12 +54,14 @@ class LocalStack:
         *,
         durable: bool = True,
         environment: Mapping[str, str] | None = None,
+        role_environment: Mapping[str, Mapping[str, str]] | None = None,
         servers: Servers | None = None,
     ) -> None:
         self.directory = directory
         self._record = directory / "run" / "stack.json"
         self._durable = durable
         self._environment = dict(environment or {})
+        self._role_environment = dict(role_environment or {})
         self._given_servers = servers
         self._wanted_ports = ports
         self._running = self._read_record()
@@ -108,7 +110,9 @@ class LocalStack:
                 with ThreadPoolExecutor(len(PREPARATIONS)) as pool:
                     for done in [pool.submit(_prepare, chain, variables, progress) for chain in PREPARATIONS]:
                         done.result()
-                started.extend(role for role in self.roles.values() if role.start(variables))
+                started.extend(
+                    role for role in self.roles.values() if role.start(self._role_variables(role, addresses))
+                )
                 self._wait_ready(progress)
                 self._write_env_file(addresses)
             except BaseException:
@@ -142,7 +146,7 @@ class LocalStack:
         """Stop one role if it runs, start it and wait until it is ready."""
         role = self.roles[name]
         role.stop()
-        role.start(self._variables(self.servers().addresses))
+        role.start(self._role_variables(role, self.servers().addresses))
         role.wait_ready()
 
     def kill_role(self, name: str, which: signal.Signals = signal.SIGKILL) -> None:
@@ -170,7 +174,10 @@ class LocalStack:
             yield docker.servers(self.directory, self.ports)
 
     def _variables(self, addresses: Addresses) -> dict[str, str]:
-        return {**addresses.environment(), **self._development(), **self._environment}
+        return laid_over(addresses.environment(), self._development(), self._environment)
+
+    def _role_variables(self, role: Role, addresses: Addresses) -> dict[str, str]:
+        return laid_over(self._variables(addresses), self._role_environment.get(role.name, {}))
 
     def _development(self) -> dict[str, str]:
         key = os.environ.get(KEY_FILE) or str(self.directory / "development-key.pem")
@@ -250,7 +257,7 @@ def _prepare(chain: Iterable[tuple[str, Sequence[str]]], variables: Mapping[str,
     for title, arguments in chain:
         progress(title, "applying")
         try:
-            _run(title, arguments, {**os.environ, **variables})
+            _run(title, arguments, laid_over(os.environ, variables))
         except BaseException:
             progress(title, "failed")
             raise

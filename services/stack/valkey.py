@@ -33,6 +33,9 @@ class ValkeyServer(EmbeddedServer):
     def _prepare(self) -> None:
         return
 
+    def _binary(self) -> Path:
+        return _binary()
+
     @override
     def _command(self) -> Sequence[str]:
         options = {
@@ -44,7 +47,7 @@ class ValkeyServer(EmbeddedServer):
             "save": "",
             "daemonize": "no",
         }
-        return [str(_binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]
+        return [str(self._binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
 def _binary() -> Path:

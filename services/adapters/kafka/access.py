@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.conn import create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
+    GroupAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaConnectionError,
     SaslAuthenticationFailed,
+    TransactionalIdAuthorizationFailed,
     UnsupportedSaslMechanismError,
+    for_code,
 )
+from aiokafka.protocol.coordination import FindCoordinatorRequest
 
 from services.adapters.refusals import HANDSHAKE_SECONDS, ServerRefuses, refusal_of_tls, speaks_tls, tls_context
 
@@ -30,6 +34,9 @@ PASSWORD_SETTINGS: Final = (
     "MISSIONS_KAFKA_SASL_USERNAME and MISSIONS_KAFKA_SASL_PASSWORD (or MISSIONS_KAFKA_SASL_PASSWORD_FILE)"  # noqa: S105 - the settings' names
 )
 PROTOCOL_SETTING: Final = "MISSIONS_KAFKA_SECURITY_PROTOCOL"
+
+GROUP, TRANSACTIONS = 0, 1
+"""Kinds of coordinators, by Kafka's numbers."""
 
 _REFUSED = (SaslAuthenticationFailed, AuthenticationFailedError, IllegalSaslStateError)
 
@@ -64,11 +71,18 @@ async def why_unreachable(bootstrap: str, security: Security | None, cause: Base
     return BrokerUnreachable(bootstrap, cause)
 
 
-async def require_sign_in(bootstrap: str, security: Security | None) -> None:
-    """Raises `BrokerRefuses` when a broker answers and does not let us in. Brokers that are away are no fault here."""
-    why = await why_unreachable(bootstrap, security, None)
-    if isinstance(why, BrokerRefuses):
-        raise why
+async def require_sign_in(
+    bootstrap: str, security: Security | None, *, group: str | None = None, transactional_id: str | None = None
+) -> None:
+    """Raises `BrokerRefuses` when a broker answers and does not let us in, or not into our group or transactions.
+
+    Brokers that are away are no fault here. Who may read (or write) may also ask for the coordinator, and that changes nothing.
+    """
+    coordinators = [(key, kind) for key, kind in ((group, GROUP), (transactional_id, TRANSACTIONS)) if key is not None]
+    for host, port in endpoints(bootstrap):
+        refusal = await _look(host, port, security or {}, coordinators)
+        if refusal is not None:
+            raise BrokerRefuses(bootstrap, refusal)
 
 
 def endpoints(bootstrap: str) -> list[tuple[str, int]]:
@@ -81,7 +95,9 @@ def endpoints(bootstrap: str) -> list[tuple[str, int]]:
     return found
 
 
-async def _look(host: str, port: int, security: Security) -> ServerRefuses | None:
+async def _look(
+    host: str, port: int, security: Security, coordinators: Sequence[tuple[str, int]] = ()
+) -> ServerRefuses | None:
     address = f"{host}:{port}"
     try:
         connection = await create_conn(
@@ -100,7 +116,25 @@ async def _look(host: str, port: int, security: Security) -> ServerRefuses | Non
         )
     except (OSError, KafkaConnectionError, TimeoutError, asyncio.IncompleteReadError) as error:
         return refusal_of_tls(error, "Kafka", address, CA_SETTING) or await _without_tls(host, port, security)
-    connection.close()
+    try:
+        return await _without_permission(connection, address, security, coordinators)
+    except (KafkaConnectionError, OSError, TimeoutError):
+        return None
+    finally:
+        connection.close()
+
+
+async def _without_permission(
+    connection: Any, address: str, security: Security, coordinators: Sequence[tuple[str, int]]
+) -> ServerRefuses | None:
+    for key, kind in coordinators:
+        code = (await connection.send(FindCoordinatorRequest(key, kind))).error_code
+        if for_code(code) in (GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed):
+            what = "the consumer group" if kind == GROUP else "transactions as"
+            return ServerRefuses(
+                f"Kafka at {address} does not let user {security.get('sasl_plain_username', 'ANONYMOUS')} use {what} {key}",
+                "grant what `missions topics acls` shows for this role",
+            )
     return None
 
 

@@ -23,6 +23,7 @@ from mission_events import Topic
 from mission_events.dead_letter import PREFIX as DEAD_LETTER_PREFIX
 
 from .access import why_unreachable
+from .acls import RELAY_IDS
 from .clients import close_admin, close_consumer, close_producer, end_transactions_once, look_at, pace
 from .errors import PublisherFenced, PublishFailed, TopicChanged, TopicsMissing
 from .topic_ids import identities, topic_ids
@@ -226,7 +227,7 @@ class OutputTopics:
 
     def transactional_id(self, partition: int) -> str:
         """The identity of the one writer that a partition has."""
-        return f"{self._prefix}missions-relay-{partition}"
+        return f"{self._prefix}{RELAY_IDS}{partition}"
 
     async def shapes(self) -> dict[str, TopicShape]:
         """What Kafka says about each topic, by name without prefix.

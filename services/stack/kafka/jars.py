@@ -24,7 +24,7 @@ def cache_directory(cache: Path, pom: Path = POM) -> Path:
 
 def are_cached(cache: Path, pom: Path = POM) -> bool:
     """Whether the jars are there, so that Maven is not needed."""
-    return any(cache_directory(cache, pom).glob("kafka*.jar"))
+    return any(cache_directory(cache, pom).glob("*.jar"))
 
 
 def fetch(cache: Path, pom: Path = POM, what: str = "the Kafka broker") -> Path:

@@ -63,20 +63,34 @@ class KafkaServer(EmbeddedServer):
     def _prepare(self) -> None:
         where = {
             "log.dirs": str(self.data),
-            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://{LOOPBACK}:{self._controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.address}",
             "controller.quorum.voters": f"1@{LOOPBACK}:{self._controller_port}",
+            **self._listeners("PLAINTEXT"),
         }
         lines = [f"{name}={value}\n" for name, value in (broker_properties() | where).items()]
         self._properties.write_text("".join(lines))
         if not (self.data / "meta.properties").exists():
             self._format()
 
+    def _listeners(self, protocol: str) -> dict[str, str]:
+        return {
+            "listeners": f"{protocol}://{self.address},CONTROLLER://{LOOPBACK}:{self._controller_port}",
+            "advertised.listeners": f"{protocol}://{self.address}",
+        }
+
+    def _format_options(self) -> Sequence[str]:
+        return ()
+
     def _format(self) -> None:
         # A letter in front: an id that begins with `-` would be read as an option.
         cluster_id = "M" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
         command = self._java(
-            "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(self._properties)
+            "kafka.tools.StorageTool",
+            "format",
+            "--cluster-id",
+            cluster_id,
+            "--config",
+            str(self._properties),
+            *self._format_options(),
         )
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FORMAT_SECONDS)  # noqa: S603
         if done.returncode != 0:

@@ -50,6 +50,16 @@ def test_a_secret_may_be_in_a_file(environment: pytest.MonkeyPatch, tmp_path: Pa
     assert getattr(ServerSettings(), name.lower()).get_secret_value() == secret
 
 
+def test_an_env_file_may_name_the_file_of_a_secret(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.delenv("MISSIONS_REDIS_URL")
+    (tmp_path / "url").write_text("redis://from-a-file/0")
+    (tmp_path / "stack.env").write_text(f"MISSIONS_REDIS_URL_FILE={tmp_path / 'url'}\n")
+
+    settings = ServerSettings(_env_file=tmp_path / "stack.env")
+
+    assert settings.redis_url.get_secret_value() == "redis://from-a-file/0"
+
+
 def test_a_secret_that_is_set_twice_is_a_fault(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "dsn").write_text("postgresql://u:hunter2@other/missions")
     environment.setenv("MISSIONS_POSTGRES_DSN_FILE", str(tmp_path / "dsn"))

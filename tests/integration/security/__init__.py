@@ -1,0 +1,1 @@
+"""Servers that ask who comes, and what each may do."""

@@ -1,0 +1,1 @@
+"""Real servers with TLS, passwords and permissions."""
