@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import catalogue, config, dead_letters, operations, partitions, roles, topics
+from services.cli import catalogue, config, database, dead_letters, operations, partitions, roles, topics
 from services.cli.demo import demo
 from services.cli.doctor import doctor
 from services.cli.stack import app as stack_app
@@ -24,6 +24,7 @@ for name, run in roles.COMMANDS.items():
 app.command(rich_help_panel=OPERATIONS)(doctor)
 app.add_typer(config.app, name="config", rich_help_panel=OPERATIONS)
 app.command(rich_help_panel=OPERATIONS)(operations.migrate)
+app.add_typer(database.app, name="database", rich_help_panel=OPERATIONS)
 app.add_typer(topics.app, name="topics", rich_help_panel=OPERATIONS)
 app.command(rich_help_panel=OPERATIONS)(operations.issue)
 app.command(rich_help_panel=OPERATIONS)(operations.expire)

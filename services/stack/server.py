@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from services.adapters.addresses import redact
 from services.adapters.secret_files import SUFFIX
@@ -103,6 +104,14 @@ def _from_file(path: str | None) -> str:
         return Path(path).read_text("utf-8").strip() if path else ""
     except (OSError, UnicodeDecodeError):
         return ""  # the role that reads it says what is wrong with it
+
+
+def as_user(dsn: str, user: str) -> str:
+    """The same database for another user with the same password."""
+    parts = urlsplit(dsn)
+    credentials, at, host = parts.netloc.rpartition("@")
+    password = credentials.partition(":")[1:]
+    return parts._replace(netloc=f"{user}{''.join(password)}{at or '@'}{host}").geturl()
 
 
 def laid_over(*environments: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from services.stack import docker, providers
 from services.stack.errors import StackError
@@ -19,14 +20,18 @@ from services.stack.paths import PROJECT
 from services.stack.ports import LOOPBACK, Ports
 from services.stack.processes import LOG_LINES_SHOWN, POLL_SECONDS
 from services.stack.roles import COMMAND, READY_SECONDS, ROLE_PLANS, Role
-from services.stack.server import Addresses, Progress, Servers, laid_over, quiet
+from services.stack.server import Addresses, Progress, Servers, as_user, laid_over, quiet
 
 PREPARE_SECONDS = 120.0
 KEY_FILE = "MISSIONS_DEVELOPMENT_KEY_FILE"
 RATE_LIMITS = "MISSIONS_RATE_LIMITS"
-PREPARATIONS = (
+PREPARATIONS: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...] = (
     (("Topics", ("topics", "apply")),),
-    (("Schema", ("migrate",)), ("Missions", ("catalogue", "apply", "--if-empty"))),
+    (
+        ("Schema", ("migrate",)),
+        ("Database roles", ("database", "roles", "apply", "--login")),
+        ("Missions", ("catalogue", "apply", "--if-empty")),
+    ),
 )
 """What is done once the servers run, by the same commands that an operator uses: chains of (shown as, arguments)."""
 
@@ -106,10 +111,7 @@ class LocalStack:
             try:
                 addresses = servers.start(progress)
                 self._write_record(Running(servers.provider, addresses, self.ports))
-                variables = self._variables(addresses)
-                with ThreadPoolExecutor(len(PREPARATIONS)) as pool:
-                    for done in [pool.submit(_prepare, chain, variables, progress) for chain in PREPARATIONS]:
-                        done.result()
+                self._prepare_servers(addresses, progress)
                 started.extend(
                     role for role in self.roles.values() if role.start(self._role_variables(role, addresses))
                 )
@@ -177,7 +179,22 @@ class LocalStack:
         return laid_over(addresses.environment(), self._development(), self._environment)
 
     def _role_variables(self, role: Role, addresses: Addresses) -> dict[str, str]:
-        return laid_over(self._variables(addresses), self._role_environment.get(role.name, {}))
+        """Each role signs in to a ledger of ours as its own database role, so that its grants are always put to the test."""
+        own = {}
+        if self.servers().provider != "external":
+            own["MISSIONS_POSTGRES_DSN"] = as_user(addresses.postgres_dsn, f"missions_{role.name}")
+        return laid_over(self._variables(addresses), own, self._role_environment.get(role.name, {}))
+
+    def _prepare_servers(self, addresses: Addresses, progress: Progress) -> None:
+        variables = self._variables(addresses)
+        chains = PREPARATIONS
+        if self.servers().provider == "external":  # whose users and rights are its owner's matter
+            chains = tuple(tuple(step for step in chain if step[0] != "Database roles") for chain in PREPARATIONS)
+        elif (password := urlsplit(addresses.postgres_dsn).password) is not None:
+            variables["MISSIONS_DATABASE_ROLE_PASSWORD"] = unquote(password)
+        with ThreadPoolExecutor(len(chains)) as pool:
+            for done in [pool.submit(_prepare, chain, variables, progress) for chain in chains]:
+                done.result()
 
     def _development(self) -> dict[str, str]:
         key = os.environ.get(KEY_FILE) or str(self.directory / "development-key.pem")

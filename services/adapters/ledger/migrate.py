@@ -9,6 +9,8 @@ import asyncpg
 
 from .connection import connect
 from .queries import queries
+from .roles import LOCK_KEY as ROLES_LOCK_KEY
+from .roles import grant
 
 LOCK_KEY = 7_316_402_001
 """Advisory lock: several processes may migrate at once, one does it and the others find it done."""
@@ -87,6 +89,9 @@ async def migrate(dsn: str, today: date) -> list[str]:
                 await connection.execute(migration.text)
                 await connection.execute(sql["record"], migration.number, migration.name, migration.digest)
             applied.append(migration.name)
+        async with connection.transaction():
+            await connection.execute(sql["lock_here"], ROLES_LOCK_KEY)
+            await grant(connection)  # new tables are for the services that need them, at once
         first = today - timedelta(days=EVENT_LOG_DAYS_BACK)
         await ensure_event_log_days(
             connection,
@@ -107,11 +112,8 @@ async def ensure_event_log_days(
     for day in days:
         name = f"event_log_{day:%Y%m%d}"
         if name not in existing:
-            template = sql["create_event_log_partition"]
-            # Names and bounds of a partition can't be parameters; both are made from a date here.
-            statement = template.format(name=name, first=day, after=day + timedelta(days=1))
             try:
                 async with connection.transaction():
-                    await connection.execute(statement)
+                    await connection.execute(sql["make_event_log_day"], day)
             except (asyncpg.DuplicateTableError, asyncpg.UniqueViolationError):
                 continue  # another writer made it in the same moment: "if not exists" does not see that far

@@ -127,7 +127,4 @@ class SweepLedger:
         """Makes partitions for these UTC days and drops those of days before `drop_before`; returns what was dropped."""
         async with self._pool.acquire() as connection:
             await ensure_event_log_days(connection, list(days))
-            old = await connection.fetch(_SQL["old_event_log_partitions"], f"event_log_{drop_before:%Y%m%d}")
-            for row in old:
-                await connection.execute(_SQL["drop_event_log_partition"].format(name=row[0]))
-            return [row[0] for row in old]
+            return [row[0] for row in await connection.fetch(_SQL["drop_event_log_days"], drop_before)]

@@ -56,24 +56,13 @@ def answers(file: str) -> Callable[[Statement], Statement]:
     return mark
 
 
-def _statement(text: str) -> tuple[str, Statement, tuple[Any, ...]]:
+def _statement(text: str) -> tuple[str, Statement]:
     name = _names.get(text)
     if name is None:
-        name, given = _formatted(text)
-        return name, _statements[name], given
+        raise NotImplementedError(f"no query of {', '.join(FILES)} is: {text}")
     if name not in _statements:
         raise NotImplementedError(f"the query {name} has no memory version yet: add one in tests/support/memory")
-    return name, _statements[name], ()
-
-
-def _formatted(text: str) -> tuple[str, tuple[Any, ...]]:
-    """Statements whose names can't be parameters."""
-    words = text.split()
-    if words[:3] == ["create", "table", "if"]:
-        return "migrate.create_event_log_partition", (words[5],)
-    if words[:2] == ["drop", "table"]:
-        return "sweep.drop_event_log_partition", (words[4],)
-    raise NotImplementedError(f"no query of {', '.join(FILES)} is: {text}")
+    return name, _statements[name]
 
 
 class MemoryConnection:
@@ -85,19 +74,19 @@ class MemoryConnection:
 
     async def fetch(self, text: str, *args: Any) -> Found:
         """Runs one statement, in the open transaction or in one of its own."""
-        name, statement, given = _statement(text)
+        name, statement = _statement(text)
         fate = await self._server.weather.befall("postgres", name)
         self.session.check()
         if fate is Fate.FAILS:
             self._break()
         transaction = self.session.transaction
         if transaction is None:
-            found = await self._alone(statement, *given, *args)
+            found = await self._alone(statement, *args)
         else:
             if transaction.failed:
                 raise asyncpg.InFailedSQLTransactionError("current transaction is aborted")
             try:
-                found = await statement(transaction, *given, *args)
+                found = await statement(transaction, *args)
             except BaseException:
                 transaction.failed = True
                 raise

@@ -380,11 +380,6 @@ _name = shape("name")
 
 
 @answers("migrate")
-async def create_event_log_partition(tx: Transaction, name: str) -> Found:
-    tx.server.event_log_days.add(day_of(name))
+async def make_event_log_day(tx: Transaction, day: date) -> Found:
+    tx.server.event_log_days.add(day)
     return []
-
-
-def day_of(partition: str) -> date:
-    """The UTC day of a partition of the event log, by its name."""
-    return date.fromisoformat(partition.removeprefix("event_log_"))

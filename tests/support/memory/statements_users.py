@@ -7,7 +7,7 @@ from typing import Any
 
 from .connection import Found, answers, shape
 from .postgres import Row, Transaction
-from .statements_batch import Texts, add_xp, day_of, has
+from .statements_batch import Texts, add_xp, has
 
 _one = shape("value")
 _name = shape("name")
@@ -186,16 +186,11 @@ async def end_assignments(tx: Transaction, *columns: Sequence[Any]) -> Found:
 
 
 @answers("sweep")
-async def old_event_log_partitions(tx: Transaction, before: str) -> Found:
-    return [_name(f"event_log_{day:%Y%m%d}") for day in sorted(tx.server.event_log_days) if day < day_of(before)]
-
-
-@answers("sweep")
-async def drop_event_log_partition(tx: Transaction, name: str) -> Found:
-    day = day_of(name)
-    tx.server.event_log_days.discard(day)
+async def drop_event_log_days(tx: Transaction, before: date) -> Found:
+    old = sorted(day for day in tx.server.event_log_days if day < before)
+    tx.server.event_log_days.difference_update(old)
     for key, _ in list(tx.rows("event_log")):
-        if key[2] == day:
+        if key[2] in old:
             await tx.lock("event_log", key)
             tx.put("event_log", key, None)
-    return []
+    return [_name(f"event_log_{day:%Y%m%d}") for day in old]

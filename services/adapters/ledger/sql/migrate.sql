@@ -21,5 +21,8 @@ insert into schema_migration (number, name, digest) values ($1, $2, $3)
 -- name: event_log_partitions
 select c.relname as name from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'event_log'::regclass
 
--- name: create_event_log_partition
-create table if not exists {name} partition of event_log for values from ('{first}') to ('{after}')
+-- name: make_event_log_day
+select make_event_log_day($1)
+
+-- name: lock_here
+select pg_advisory_xact_lock($1)

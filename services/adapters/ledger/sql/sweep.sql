@@ -31,9 +31,5 @@ update assignment a set status = 'EXPIRED', expired_at = a.expires_at, progress 
 from unnest($1::text[], $2::text[], $3::timestamptz[], $4::json[]) as n (user_id, mission_id, starts_at, progress)
 where a.user_id = n.user_id and a.mission_id = n.mission_id and a.starts_at = n.starts_at
 
--- name: old_event_log_partitions
-select c.relname as name from pg_inherits i join pg_class c on c.oid = i.inhrelid
-where i.inhparent = 'event_log'::regclass and c.relname < $1 order by 1
-
--- name: drop_event_log_partition
-drop table if exists {name}
+-- name: drop_event_log_days
+select drop_event_log_days($1)
