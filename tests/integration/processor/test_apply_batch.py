@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -311,52 +311,6 @@ async def test_a_correction_counts_once(apply: ApplyBatch, pool: Pool) -> None:
     row = await pool.fetchrow("select answers, correct_answers, mistake_since from user_question")
     assert row is not None
     assert tuple(row) == (5, 3, None)
-
-
-async def test_bad_records_are_kept_and_their_neighbours_count(apply: ApplyBatch, pool: Pool) -> None:
-    await apply(batch(XP, 0, event("ann", xp(1)), (b"ann", b"{nonsense"), (b"ann", None), event("ann", xp(2))))
-
-    assert (await progress(pool, "ann"))["daily-xp-20"] == 3
-    assert await tally(pool, XP) == {"next_offset": 4, "applied": 2, "dead_letter": 2}
-    letters = await pool.fetch('select "offset", reason, value from dead_letter order by 1')
-    assert [tuple(row) for row in letters] == [(1, "not_json", b"{nonsense"), (2, "tombstone", None)]
-    published = await pool.fetch("select payload from outbox where topic = 'missions.dead-letter' order by seq")
-    assert [row[0] for row in published] == [b"{nonsense", None]
-
-
-@pytest.mark.parametrize("timestamp", [2**62, 253_402_300_800_000, -(2**62)])
-async def test_a_record_whose_timestamp_is_beyond_the_calendar_is_kept_and_its_neighbours_count(
-    apply: ApplyBatch, pool: Pool, timestamp: int
-) -> None:
-    good = batch(XP, 0, event("ann", xp(5)), event("ann", xp(7)))
-    strange = replace(good, records=[FakeRecord(0, *event("ann", xp(5))[::-1], timestamp), good.records[1]])
-
-    await apply(strange)
-
-    assert await tally(pool, XP) == {"next_offset": 2, "applied": 1, "dead_letter": 1}
-    assert (await progress(pool, "ann"))["daily-xp-20"] == 7
-
-
-async def test_a_record_that_breaks_the_core_becomes_a_dead_letter_alone(
-    apply: ApplyBatch, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from services.missions import decide as core
-    from services.missions.progress import apply as honest
-
-    def breaks_on_thirteen(state: UserState, event_type: str, data: dict[str, object], *rest: object) -> object:
-        if data.get("amount") == 13:
-            raise ZeroDivisionError("thirteen")
-        return honest(state, event_type, data, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(core, "apply", breaks_on_thirteen)
-    await apply(batch(XP, 0, *(event("ann", xp(amount)) for amount in (1, 2, 13, 3, 4))))
-
-    assert (await progress(pool, "ann"))["daily-xp-20"] == 10
-    assert await tally(pool, XP) == {"next_offset": 5, "applied": 4, "dead_letter": 1}
-    letter = await pool.fetchrow('select "offset", reason, detail from dead_letter')
-    assert letter is not None
-    assert (letter["offset"], letter["reason"]) == (2, "unprocessable")
-    assert "thirteen" in letter["detail"]
 
 
 async def test_a_late_event_is_counted_as_late(apply: ApplyBatch, pool: Pool) -> None:
