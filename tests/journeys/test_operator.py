@@ -129,6 +129,26 @@ async def test_replaying_what_was_mended_counts_once(system: Running) -> None:
     assert (await learner.missions())["daily-xp-20"]["progress"] == 6
 
 
+async def test_a_stopped_partition_is_shown_with_the_command_that_lets_it_go_on(system: Running) -> None:
+    topic = f"nobody.reads-{secrets.token_hex(4)}"
+    await system.fetch(
+        "insert into input_position (topic, partition, first_offset, next_offset, stopped, stop_detail, stopped_at) "
+        "values ($1, 0, 0, 0, 'dead_letter_flood', 'a test', now())",
+        topic,
+    )
+    listed, examined = await missions(system, "partitions", "list", "--stopped"), await missions(system, "doctor")
+    resumed = await missions(system, "partitions", "resume", topic, "0", "--accept", "5", "--why", "a test")
+    again = await missions(system, "partitions", "resume", topic, "0")
+    await system.fetch("delete from input_position where topic = $1", topic)
+
+    command = f"missions partitions resume {topic} 0"
+    assert command in listed.out
+    assert "a test" in listed.out
+    assert command in examined.out.replace("\n", " ") or "dead_letter_flood" in examined.out
+    assert "goes on from 0" in resumed.out
+    assert (again.code, "is not stopped" in again.err) == (1, True)
+
+
 async def test_issue_expire_and_rebuild_are_harmless_to_repeat(system: Running) -> None:
     learner = system.learner("repeated")
     before = await learner.opens_app()
