@@ -67,13 +67,13 @@ def resume(
 ) -> None:
     """Let a stopped partition go on from where it stands. Without --accept or --all, a record that is still bad stops it again."""
     from services.adapters.ledger.actions import By
-    from services.adapters.ledger.partitions import NotStopped
+    from services.adapters.ledger.partitions import CannotResume
 
     async def work(store: "PartitionStore") -> None:
         until = await _end_of(topic, partition) if everything else 0
         try:
             was = await store.resume(topic, partition, By(who or operator(), why), accept=accept, accept_until=until)
-        except NotStopped as error:
+        except CannotResume as error:
             stop(str(error), "`missions partitions list` shows which are")
         typer.echo(f"{topic}[{partition}] goes on from {was.position}; it was stopped for {was.reason}")
 

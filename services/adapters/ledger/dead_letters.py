@@ -147,7 +147,7 @@ class DeadLetterStore:
         """The newest letters, at most `limit`; with `before`, those that come behind it in this order."""
         created_at, place = before or (None, (None, None, None, None))
         rows = await self._pool.fetch(_SQL["list"], *which.arguments, limit, created_at, *place)
-        return [ListedLetter(Place(*row[:4]), *row[4:9], *row[9:]) for row in map(_with_state, rows)]
+        return [_listed(row) for row in rows]
 
     async def show(
         self, topic: str, partition: int, offset: int, incarnation: int | None = None
@@ -215,9 +215,19 @@ def _are_numbers(partition: str, offset: str, incarnation: str) -> bool:
     return all(t.isascii() and t.isdecimal() and len(t) <= n for t, n in zip(texts, longest, strict=True))
 
 
-def _with_state(row: Row) -> tuple[Any, ...]:
-    values = tuple(row)
-    return (*values[:8], LetterState(values[8]), *values[9:])
+def _listed(row: Row) -> ListedLetter:
+    reason, detail, recorded_at, created_at, state, replays, returns, value_bytes = row[4:]
+    return ListedLetter(
+        Place(*row[:4]),
+        reason,
+        detail,
+        recorded_at,
+        created_at,
+        LetterState(state),
+        replays,
+        returns,
+        value_bytes,
+    )
 
 
 def _stored(row: Row, history: Sequence[HistoryLine]) -> StoredLetter:

@@ -70,8 +70,8 @@ class Restarted:
     start: int | None
 
 
-class NotStopped(Exception):
-    """The partition is not stopped, or was never read."""
+class CannotResume(Exception):
+    """The partition is not stopped, or would be stopped again at once."""
 
 
 class PartitionTransaction:
@@ -126,7 +126,7 @@ class PartitionStore:
             yield PartitionTransaction(connection)
 
     async def resume(self, topic: str, partition: int, by: By, *, accept: int = 0, accept_until: int = 0) -> Stop:
-        """Lets a stopped partition go on from where it stands; returns what it was stopped for. Raises `NotStopped`.
+        """Lets a stopped partition go on from where it stands; returns what it was stopped for. Raises `CannotResume`.
 
         So many more bad records, and all before the offset `accept_until`, become dead letters without being counted. What is
         noted as lost at the position is passed over.
@@ -134,8 +134,10 @@ class PartitionStore:
         async with self._pool.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(_SQL["lock_stop"], topic, partition)
             if row is None:
-                raise NotStopped(f"{topic}[{partition}] is not stopped")
+                raise CannotResume(f"{topic}[{partition}] is not stopped")
             stop = Stop(*row)
+            if StopReason(stop.reason).needs_restart:
+                raise CannotResume(f"{topic}[{partition}] would be stopped again at once: {stop.text}")
             lost = await PartitionTransaction(connection).accept_losses((topic, partition))
             await connection.execute(_SQL["resume"], topic, partition)
             if accept or accept_until:
@@ -164,7 +166,7 @@ class PartitionStore:
             restarted = []
             for partition, position, known, stopped in await connection.fetch(_SQL["lock_topic"], topic):
                 is_other = topic_id is not None and known is not None and known != topic_id
-                if is_other or partition not in starts or stopped in (StopReason.RECREATED, StopReason.TRUNCATED):
+                if is_other or partition not in starts or (stopped and StopReason(stopped).needs_restart):
                     restarted.append(Restarted(partition, position, starts.get(partition)))
             if restarted and not dry_run:
                 for account in restarted:

@@ -39,9 +39,14 @@ class StopReason(StrEnum):
         "missions partitions resume",
     )
 
+    @property
+    def needs_restart(self) -> bool:
+        """Whether the account does not fit the log: only a new one lets the partition go on."""
+        return self in (StopReason.RECREATED, StopReason.TRUNCATED)
+
     def command(self, topic: str, partition: int) -> str:
         """The command for one partition."""
-        return f"{self.way_on} {topic}" if self.way_on.endswith("restart") else f"{self.way_on} {topic} {partition}"
+        return f"{self.way_on} {topic}" if self.needs_restart else f"{self.way_on} {topic} {partition}"
 
     def line(self, topic: str, partition: int, detail: str) -> str:
         """What is wrong with a partition, and the command to go on."""

@@ -21,7 +21,7 @@ from services.adapters.kafka.worker import Worker, build_worker
 from services.adapters.ledger.actions import By
 from services.adapters.ledger.batch import BatchLedger
 from services.adapters.ledger.connection import Pool
-from services.adapters.ledger.partitions import PartitionStore
+from services.adapters.ledger.partitions import CannotResume, PartitionStore
 from services.adapters.projection import Projection
 from services.operations.catalogue import CatalogueWatcher
 from services.processor.apply_batch import ApplyBatch
@@ -212,6 +212,8 @@ async def test_a_log_that_was_cut_off_stops_and_is_read_again_from_its_beginning
     )
     async with processor.running(topic):
         await processor.stops("log_truncated")
+        with pytest.raises(CannotResume, match=f"missions partitions restart {topic}"):
+            await processor.store.resume(topic, 0, OLGA)
         await processor.restart(topic)
         await processor.reaches(topic, 4)
     assert (await processor.account(topic))["duplicate"] == 4

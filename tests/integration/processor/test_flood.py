@@ -10,7 +10,7 @@ from services.adapters.ledger.actions import By
 from services.adapters.ledger.batch import BatchLedger
 from services.adapters.ledger.connection import Pool
 from services.adapters.ledger.dead_letters import COPY_OF, DeadLetterStore, LetterFilter, LetterState
-from services.adapters.ledger.partitions import NotStopped, PartitionStore
+from services.adapters.ledger.partitions import CannotResume, PartitionStore
 from services.adapters.projection import Projection
 from services.operations.catalogue import CatalogueWatcher
 from services.processor.apply_batch import ApplyBatch
@@ -69,7 +69,7 @@ async def test_resumed_a_record_that_is_still_bad_stops_it_at_the_same_place(app
     await apply(batch(XP, RUN_MAX + 10, *rest[10:], event("ann", xp(5))))
     assert await tally(pool, XP) == {"next_offset": RUN_MAX + 31, "applied": 1, "dead_letter": RUN_MAX + 30}
     assert await store.stops() == []
-    with pytest.raises(NotStopped, match="is not stopped"):
+    with pytest.raises(CannotResume, match="is not stopped"):
         await store.resume(XP, 0, OLGA)
     actions = await pool.fetch("select action, by_whom, why from operator_action order by seq")
     assert [tuple(row) for row in actions] == [("resume-partition", "olga", "a test")] * 3
