@@ -100,8 +100,8 @@ async def test_claims_answers_what_it_has_begun_and_grants_once(system: Running)
     learner = system.learner("drain-claims")
     await learner.opens_app()
     await learner.does(lesson())
-    missions = await learner.until(lambda m: m["daily-lesson"]["status"] == "COMPLETED", "a completed mission")
-    assignment = missions["daily-lesson"]["assignment_id"]
+    missions = await learner.until(lambda m: m["daily-lesson-1"]["status"] == "COMPLETED", "a completed mission")
+    assignment = missions["daily-lesson-1"]["assignment_id"]
     async with second(system, "claims") as (process, url):
         calls = [("POST", "/missions/claim", {"assignment_id": assignment})] * 50
         claiming = asyncio.create_task(answers(url, learner.headers, calls))
