@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Writes requirements/{runtime,dev}.txt from pyproject.toml and peers.txt from peers.in: every package pinned and hashed, no
-# registry address.
-# Writes requirements/{runtime,dev,fuzz}.txt from pyproject.toml: every package pinned and hashed, no registry address.
+# Writes requirements/{runtime,dev,fuzz}.txt from pyproject.toml and peers.txt from peers.in: every package pinned and hashed,
+# no registry address.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=$(realpath "${UV:-.venv/bin/uv}")

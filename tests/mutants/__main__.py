@@ -35,14 +35,22 @@ def main() -> int:
 
 
 def _original_passes(mutants: Sequence[Mutant]) -> bool:
-    tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
-    print(f"the tree as it is: {' '.join(tests)}", flush=True)
+    """One file after the other, so that it can be seen how far it is."""
+    wanted = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
+    by_file: dict[str, list[str]] = {}
+    for test in wanted:
+        by_file.setdefault(test.partition("::")[0], []).append(test)
+    print("the tree as it is:", flush=True)
+    red: list[str] = []
     with copy_of_the_tree() as root:
-        outcome = run_tests(root, tests)
-    print(f"  {outcome.ran} tests, {len(outcome.failed)} red, {outcome.seconds:.0f} s\n", flush=True)
-    for name in outcome.failed:
-        print(f"  red without any mutant: {name}", file=sys.stderr)
-    return not outcome.failed
+        for file, tests in by_file.items():
+            outcome = run_tests(root, [file] if file in tests else tests)
+            print(f"  {file}: {outcome.ran} tests, {len(outcome.failed)} red, {outcome.seconds:.0f} s", flush=True)
+            red += outcome.failed
+    for name in red:
+        print(f"✗ red without any mutant: {name}", file=sys.stderr)
+    print(flush=True)
+    return not red
 
 
 def _try_all(mutants: Sequence[Mutant]) -> int:
