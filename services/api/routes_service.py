@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 
 from mission_events import Event
+from mission_events.fields import Instant
 from services.adapters.http import ServiceCaller, answer_schemas, json_answer, parse_body, read_body
 from services.adapters.problems import INVALID_JSON, INVALID_REQUEST, TOO_LARGE, FieldError, Problem, unavailable
 from services.missions.view import MissionView
@@ -71,13 +72,13 @@ class ResetAnswer(msgspec.Struct):
 class ResetRequest(BaseModel):
     """The time to act at; now, if there is none."""
 
-    now: AwareDatetime | None = None
+    now: Instant | None = None
 
 
 SCHEMAS = answer_schemas(ProgressAnswer, ResetAnswer)
 
 Prefer = Annotated[str | None, Header(description=f"`wait=5` waits for the effect, at most {WAIT_SECONDS_MAX} s")]
-Now = Annotated[AwareDatetime | None, Query(description="Act as at this time (RFC 3339); default: now")]
+Now = Annotated[Instant | None, Query(description="Act as at this time (RFC 3339); default: now")]
 
 _ONE_EVENT = {
     "type": "object",

@@ -200,3 +200,6 @@ async def test_a_reset_without_a_time_acts_now(api: Client, clock: Clock) -> Non
 async def test_a_reset_at_no_time_is_refused(api: Client) -> None:
     problem(await api.post("/missions/resetDaily", {"now": "tomorrow"}), 422, "invalid-request")
     problem(await api.post("/missions/resetDaily?now=2026-11-25T00:00:00", None), 422, "invalid-request")
+    for number in ("0", "1764028800"):
+        problem(await api.post(f"/missions/resetDaily?now={number}", None), 422, "invalid-request")
+    problem(await api.post("/missions/resetDaily", {"now": 0}), 422, "invalid-request")
