@@ -20,12 +20,13 @@ SEED = os.environ.get("MISSIONS_STORM_SEED") or secrets.token_hex(4)
 
 
 @pytest.mark.timeout(180 + 30 * FAULTS)
-@pytest.mark.parametrize("seed", [f"{SEED}-{run}" for run in range(RUNS)])
+# Named without the seed: two workers that share the tests must find the same names.
+@pytest.mark.parametrize("seed", [f"{SEED}-{run}" for run in range(RUNS)], ids=[f"run{run}" for run in range(RUNS)])
 async def test_in_a_storm_each_message_is_published_once_and_in_order(
     world: World, servers: Servers, seed: str
 ) -> None:
     chosen, _, run = seed.rpartition("-")
-    print(f"storm: make relay-storm RUNS={int(run) + 1} FAULTS={FAULTS} SEED={chosen} ARGS='-k {seed}'")
+    print(f"storm: make relay-storm RUNS={int(run) + 1} FAULTS={FAULTS} SEED={chosen} ARGS='-k run{run}'")
     chance = random.Random(seed)
     storm, stream = Storm(world, servers, chance), Stream(world)
     await stream.begin()
