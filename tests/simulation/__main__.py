@@ -7,6 +7,9 @@ import time
 
 from .runner import cores, live, quiet, replay_command, run, summary
 
+PROGRESS_SECONDS = 20.0
+"""Between two lines of progress where nobody watches a terminal."""
+
 
 def main() -> int:
     """Runs what was asked for; 1 if an invariant was broken."""
@@ -23,15 +26,16 @@ def main() -> int:
     if options.seed is not None:
         return replay(options.seed)
     started = time.monotonic()
+    pace, due = (0.0, 0.0) if sys.stderr.isatty() else (PROGRESS_SECONDS, PROGRESS_SECONDS)
+    start, end = ("\r", "") if sys.stderr.isatty() else ("", "\n")
     total = None
     for total in run(options.first, options.seeds, options.jobs):
         spent = time.monotonic() - started
-        if sys.stderr.isatty():
-            print(
-                f"\r{total.seeds:,} of {options.seeds:,} seeds, {len(total.failed)} failed, {spent:.0f} s",
-                end="",
-                file=sys.stderr,
-            )
+        if spent >= due:
+            due = spent + pace
+            failed = f"{len(total.failed)} failed{f' (first {min(total.failed)})' if total.failed else ''}"
+            told = f"{total.seeds:,} of {options.seeds:,} seeds, {failed}, {spent:.0f} s"
+            print(start + told, end=end, file=sys.stderr, flush=True)
     if total is None:
         parser.error("--seeds must be at least 1")
     if sys.stderr.isatty():

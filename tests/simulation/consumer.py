@@ -16,7 +16,7 @@ from .loop import Process
 if TYPE_CHECKING:
     from .world import World
 
-SESSION_SECONDS = 2.0
+SESSION_SECONDS = 1.0
 """A member that is silent for so long has left its group: 12 s in the system, less here so that more happens in a life."""
 
 BATCH_MAX = 6

@@ -97,6 +97,7 @@ class Faults(Weather):
         self._rates = {
             fault: 0.0 if is_calm or rng.random() < 0.4 else most * rng.random() for fault, most in PER_CALL.items()
         }
+        self._at_once = rng.choice((0.0, 0.5, 0.9))
         self.sudden = [] if is_calm else [fault for fault in SUDDEN if rng.random() < 0.5]
         self.sudden_count = rng.randrange(1, 7) if self.sudden else 0
 
@@ -109,11 +110,11 @@ class Faults(Weather):
     async def befall(self, server: str, call: str) -> Fate:
         rng, rates, process = self._rng, self._rates, PROCESS.get()
         is_over = self._world.is_healed or process is None
-        delay = rng.random() * 0.004
         if not is_over and rng.random() < rates[Fault.SLOW_CALL]:
             self.count(Fault.SLOW_CALL, call)
-            delay = rng.random() / 2
-        await asyncio.sleep(delay)
+            await self._world.loop.sleep(rng.random() / 2)
+        elif rng.random() >= self._at_once:
+            await self._world.loop.sleep(rng.random() * 0.004)
         self._world.note(f"{server} {call}")
         if is_over or process is None or self._world.is_healed:
             return Fate.WELL

@@ -39,7 +39,7 @@ class Producers:
         self._left = records
         self.produced: list[Produced] = []
         self._numbers = 0
-        self._day = world.days_passed
+        self._hours = world.hours_passed
 
     async def run(self, seconds: float) -> None:
         """Produces all records, spread over the time."""
@@ -53,12 +53,12 @@ class Producers:
     def _produce(self) -> None:
         world, rng = self._world, self._world.rng
         chance = rng.random()
-        again = [each for each in self.produced if self._day == world.days_passed and each.value]
-        if chance < world.oddness["again"] and again and self._day == world.days_passed:
+        again = [each for each in self.produced if self._hours == world.hours_passed and each.value]
+        if chance < world.oddness["again"] and again and self._hours == world.hours_passed:
             self._again(rng.choice(again))
             return
-        if self._day != world.days_passed:
-            self._day, self.produced = world.days_passed, []  # past a bound of lateness the copy could decide
+        if self._hours != world.hours_passed:
+            self._hours, self.produced = world.hours_passed, []  # past a bound of lateness the copy could decide
         user, topic = rng.choice(USERS), rng.choice((XP, LESSONS))
         if rng.random() < world.oddness["bad"]:
             world.faults.count(Fault.BAD_RECORD)

@@ -11,8 +11,12 @@ from .roles import ROLES, ProcessorRole, Role
 if TYPE_CHECKING:
     from .world import World
 
-HOURS = (6, 12, 24, 30, 48, 78)
+HOURS = (6, 12, 24, 30, 48, 66)
 """What passes at once: whole quarters of days, so that no bound of lateness comes near."""
+
+HOURS_MAX = 66
+"""What passes in all. One partition may lag behind another for four days (`closing.OVERTAKEN_MAX`), counted from the end of
+the period that an event is about; and events arrive up to a day after that end."""
 
 FLUSHED: dict[str, bytes] = {}
 
@@ -65,8 +69,9 @@ class Nemesis:
                 world.group.rebalance()
             case _:
                 hours = rng.choice(HOURS)
-                world.faults.count(Fault.NEXT_DAY, f"{hours} h")
-                world.days_passed += hours
+                if world.hours_passed + hours <= HOURS_MAX:
+                    world.faults.count(Fault.NEXT_DAY, f"{hours} h")
+                    world.hours_passed += hours
 
     def _strike_process(self, fault: Fault, role: Role) -> None:
         world, rng = self._world, self._world.rng

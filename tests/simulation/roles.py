@@ -36,13 +36,7 @@ from .loop import Process
 if TYPE_CHECKING:
     from .world import World
 
-OUTPUT_PARTITIONS = 2
 LANES_MAX = 4
-
-
-def partition_of(key: bytes | None) -> int:
-    """Output partition of a key."""
-    return partition_for(key, OUTPUT_PARTITIONS)
 
 
 class FixedCatalogue(CatalogueWatcher):
@@ -73,6 +67,10 @@ class Role:
     def thawed(self) -> None:
         """The process goes on after having been frozen."""
 
+    def partition_of(self, key: bytes | None) -> int:
+        """Output partition of a key."""
+        return partition_for(key, self.world.output_partitions)
+
     @property
     def pool(self) -> Pool:
         """Its connections to the ledger."""
@@ -85,7 +83,7 @@ class ProcessorRole(Role):
     @override
     def start(self) -> None:
         world = self.world
-        ledger, projection = BatchLedger(self.pool, partition_of), world.redis.projection()
+        ledger, projection = BatchLedger(self.pool, self.partition_of), world.redis.projection()
         apply_batch = ApplyBatch(ledger, projection, self.catalogue, lanes_max=LANES_MAX)
 
         async def positions(partitions: AbstractSet[PartitionId]) -> Mapping[PartitionId, int]:
@@ -117,7 +115,7 @@ class ClaimsRole(Role):
 
     @override
     def start(self) -> None:
-        users = Users(self.pool, partition_of)
+        users = Users(self.pool, self.partition_of)
         self.claim_reward = ClaimReward(users, self.world.redis.projection(), FreshCatalogue(self.catalogue))
 
 
@@ -126,9 +124,9 @@ class RelayRole(Role):
 
     @override
     def start(self) -> None:
-        topics, store = MemoryTopics(self.world.kafka, OUTPUT_PARTITIONS), RelayStore(self.pool)
+        topics, store = MemoryTopics(self.world.kafka, self.world.output_partitions), RelayStore(self.pool)
         stopping = asyncio.Event()
-        for partition in range(OUTPUT_PARTITIONS):
+        for partition in range(self.world.output_partitions):
             self.world.start(self.process, Lane(partition, topics, store).run, stopping)
 
 
@@ -142,8 +140,8 @@ class SchedulerRole(Role):
     async def _run(self) -> None:
         world = self.world
         ledger, users, projection = (
-            SweepLedger(self.pool, partition_of),
-            Users(self.pool, partition_of),
+            SweepLedger(self.pool, self.partition_of),
+            Users(self.pool, self.partition_of),
             world.redis.projection(),
         )
         issuer = Issuer(users, projection, self.catalogue)

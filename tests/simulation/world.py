@@ -28,7 +28,7 @@ from tests.support.memory.postgres import Postgres
 from tests.support.memory.redis import MemoryRedis
 
 from .checks import Checks
-from .consumer import Group, partitions_of
+from .consumer import SESSION_SECONDS, Group, partitions_of
 from .faults import Fault, Faults
 from .load import INPUT, Claimants, Producers
 from .loop import PROCESS, Process, StuckError, VirtualLoop
@@ -69,14 +69,15 @@ class World:
         self.is_healed = False
         self.catalogue, self.missions = _catalogue()
         self.faults = Faults(self, rng)
-        self.days_passed = 0
+        self.hours_passed = 0
         self._start = BASE + timedelta(days=rng.randrange(7), hours=6 * rng.randrange(4))
         self._skews: dict[str, timedelta] = {}
         self.skips = rng.choice((0, 0, 0.02))
-        self.claim_seconds = rng.choice((0.5, 1.0, 3.0))
+        self.claim_seconds = rng.choice((0.7, 1.5, 4.0))
         self.oddness = {
             name: rng.choice((0.0, rng.random() * 0.3)) for name in ("again", "bad", "unknown", "old", "hole")
         }
+        self.output_partitions = rng.choice((1, 1, 2))
         self.home: dict[bytes, int] = {}
         self.postgres = Postgres(self.faults, self.now)
         self.redis = MemoryRedis(self.faults)
@@ -85,7 +86,7 @@ class World:
         self.checks = Checks(self)
         self.postgres.on_commit, self.postgres.on_loss = self.checks.committed, self.checks.lost
         self.kafka.on_commit, self.redis.on_store = self.checks.published, self.checks.shown
-        self.producers = Producers(self, rng.randrange(8, 26))
+        self.producers = Producers(self, rng.randrange(5, 15))
         self.claimants = Claimants(self)
         self.nemesis = Nemesis(self)
         self.roles: dict[str, Role] = {}
@@ -95,7 +96,7 @@ class World:
 
     def now(self) -> datetime:
         """The true time."""
-        return self._start + timedelta(days=0, seconds=self.loop.now) + timedelta(hours=self.days_passed)
+        return self._start + timedelta(seconds=self.loop.now) + timedelta(hours=self.hours_passed)
 
     def wall(self, process: Process) -> datetime:
         """The time as a process's clock shows it."""
@@ -145,7 +146,7 @@ class World:
         self.loop.kill(role.process)
         self.loop.outside(self.rng.choice((0, self.rng.random())), self.postgres.end_sessions, role.owner)
         if isinstance(role, ProcessorRole):
-            self.loop.outside(2.0 * self.rng.random(), self.group.leave, role.process)
+            self.loop.outside(SESSION_SECONDS * self.rng.random(), self.group.leave, role.process)
         self.loop.outside(self.rng.random() * 2, self.begin, name)
 
     def wake_consumers(self) -> None:
@@ -191,6 +192,8 @@ class World:
         except (StuckError, RuntimeError) as error:
             self.violated(f"the world came to an end: {self.loop.failure or error!r}")
         finally:
+            for role in self.roles.values():
+                self.loop.kill(role.process)
             self.loop.end()
             deadline._left_behind.clear()
         life = self.life
@@ -204,7 +207,7 @@ class World:
         return life
 
     async def _live(self) -> None:
-        seconds = 3 + self.rng.random() * 5
+        seconds = 1.5 + self.rng.random() * 2.5
         for name in ROLES:
             self.begin(name)
         others = [
