@@ -3,12 +3,13 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from services.adapters.logs import get_logger
 
@@ -228,6 +229,15 @@ def pointer_of(location: Sequence[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
+def _allowed(request: Request) -> str:
+    """The methods that the path takes. The framework itself names those of one route, and a path may have several."""
+    routes = request.app.routes
+    scopes = {method: {**request.scope, "method": method} for method in HTTPMethod}
+    return ", ".join(
+        method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    )
+
+
 def install_problems(app: FastAPI) -> None:
     """Makes every refusal of `app` a problem, and serves what each type means at its URI."""
 
@@ -245,7 +255,8 @@ def install_problems(app: FastAPI) -> None:
             404: f"There is nothing at {request.url.path}. /openapi.json lists all calls.",
             405: f"{request.url.path} does not take {request.method}. Use one of the methods in `Allow`.",
         }
-        return Problem(kind, details.get(error.status_code, str(error.detail)), headers=error.headers).response()
+        headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+        return Problem(kind, details.get(error.status_code, str(error.detail)), headers=headers).response()
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:

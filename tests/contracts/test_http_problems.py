@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Query, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 from pydantic import BaseModel
 
 from services.adapters.http import UserCaller, body_schema, create_http_app, parse_body, read_body
@@ -76,6 +76,23 @@ async def test_refusals_are_problem_documents(client: httpx.AsyncClient) -> None
     wrong_method = await client.delete("/orders")
     problem(wrong_method, 405, "method-not-allowed")
     assert wrong_method.headers["allow"] == "POST"
+
+
+async def test_a_wrong_method_is_told_every_method_of_the_path(app: FastAPI, client: httpx.AsyncClient) -> None:
+    router = APIRouter()
+
+    @router.get("/letters/{number}")
+    async def show(number: int) -> int:
+        return number
+
+    @router.delete("/letters/{number}")
+    async def remove(number: int) -> int:
+        return number
+
+    app.include_router(router, prefix="/admin")
+    answer = await client.options("/admin/letters/1")
+    problem(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == "DELETE, GET"
 
 
 async def test_an_unforeseen_error_shows_an_id_and_nothing_else(

@@ -22,7 +22,7 @@ from services.stack.server import Addresses
 from tests.support.events import lesson
 from tests.support.http import Client, Upstreams
 from tests.support.roles import HttpRoles
-from tests.support.routes import LIVE, ROUTES, Line, url_of
+from tests.support.routes import LETTER, LIVE, ROUTES, Line, url_of
 
 PAYLOADS = {
     "sql": "'; drop table outbox; --",
@@ -120,7 +120,8 @@ def calls_with(payload: str, document: dict[str, Any]) -> Iterator[Call]:
         url = url_of(path, line)
         json_body = {"json": line.body} if line.body is not None else {}
         for name in re.findall(r"{(\w+)}", path):
-            yield line, method, path.replace(f"{{{name}}}", in_path).format(mission_id=LIVE, version="1"), json_body
+            others = {**LETTER, "mission_id": LIVE, "version": "1"}
+            yield line, method, path.replace(f"{{{name}}}", in_path).format(**others), json_body
         described = document["paths"].get(path, {}).get(method.lower(), {}).get("parameters", [])
         for parameter in described:
             if parameter["in"] == "query":

@@ -41,7 +41,8 @@ async def records_of(addresses: Addresses, topic: str, user: str) -> list[tuple[
 async def test_one_event_goes_into_its_topic_under_its_users_key(
     api: Client, addresses: Addresses, topic_prefix: str, clock: Clock
 ) -> None:
-    sent = event("ada", xp(20), clock)
+    user = f"ada-{secrets.token_hex(4)}"  # others publish to the same topic
+    sent = event(user, xp(20), clock)
     body = json.dumps(sent, indent=2).encode()
     headers = api.headers(TokenKind.SERVICE, Content_Type="application/cloudevents+json")
 
@@ -49,9 +50,9 @@ async def test_one_event_goes_into_its_topic_under_its_users_key(
 
     assert answer.status_code == 202
     assert answer.json() == {"outcomes": [{"index": 0, "outcome": "accepted", "id": sent["id"]}]}
-    [(partition, value)] = await records_of(addresses, f"{topic_prefix}learning.xp-earned", "ada")
+    [(partition, value)] = await records_of(addresses, f"{topic_prefix}learning.xp-earned", user)
     assert value == body
-    assert partition == partition_for(b"ada", 4)
+    assert partition == partition_for(user.encode(), 4)
 
 
 async def test_each_event_of_a_batch_has_its_own_outcome(

@@ -94,6 +94,5 @@ async def test_missing_topics_are_named_with_the_remedy(bootstrap: str) -> None:
     async with program(bootstrap, "nobody.made-this", new_group(), "apply") as process:
         _, said = await process.communicate()
     assert process.returncode == 1
-    assert (
-        f"refused: Kafka at {bootstrap} lacks the topics nobody.made-this: run `missions topics apply`" in said.decode()
-    )
+    assert f"refused: Kafka at {bootstrap} lacks the topics nobody.made-this" in said.decode()
+    assert "run `missions topics apply`" in said.decode()
