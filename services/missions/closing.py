@@ -10,11 +10,12 @@ SHOWN_AFTER_END = timedelta(hours=24)
 """How long `GET /missions` shows what has ended."""
 
 KEPT_AFTER_END = LATENESS_BOUND + SHOWN_AFTER_END
-"""How long after its end an expired assignment, or the marker of a period, stays in the state."""
+"""How long after its end an expired assignment stays in the state."""
 
 OVERTAKEN_MAX = timedelta(days=4)
-"""How long after its end an assignment stays that is not completed and that no sweep has expired. One input topic may lag
-behind another (a stuck partition over a long weekend); its events are not late, since their own records' timestamps decide."""
+"""How long after its end an assignment stays that is not completed and that no sweep has expired, and the marker of a period,
+without which that period can no longer be issued. One input topic may lag behind another (a stuck partition over a long
+weekend); its events are not late, since their own records' timestamps decide."""
 
 
 def forget_ended(state: UserState, at: datetime, catalogue: Catalogue) -> list[Assignment]:
@@ -23,7 +24,7 @@ def forget_ended(state: UserState, at: datetime, catalogue: Catalogue) -> list[A
     if forgotten:
         gone = {assignment.assignment_id for assignment in forgotten}
         state.assignments = [kept for kept in state.assignments if kept.assignment_id not in gone]
-    for period in [period for period in state.issued if period.ends_at + KEPT_AFTER_END <= at]:
+    for period in [period for period in state.issued if period.ends_at + OVERTAKEN_MAX <= at]:
         state.issued.remove(period)
         # Without its marker the period, and any before it, must stay issued.
         if period.kind == DAILY:

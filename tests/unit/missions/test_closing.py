@@ -47,7 +47,7 @@ def test_what_is_claimed_by_itself_waits_for_that() -> None:
 
 def test_a_forgotten_marker_closes_its_period_for_issuing() -> None:
     state = UserState(USER, issued=[IssuedPeriod("daily", MIDNIGHT, NEXT_MIDNIGHT)])
-    forget_ended(state, NEXT_MIDNIGHT + KEPT_AFTER_END - INSTANT, catalogue())
+    forget_ended(state, NEXT_MIDNIGHT + OVERTAKEN_MAX - INSTANT, catalogue())
     assert (len(state.issued), state.daily_closed_until) == (1, None)
-    forget_ended(state, NEXT_MIDNIGHT + KEPT_AFTER_END, catalogue())
+    forget_ended(state, NEXT_MIDNIGHT + OVERTAKEN_MAX, catalogue())
     assert (state.issued, state.daily_closed_until, state.weekly_closed_until) == ([], NEXT_MIDNIGHT, None)

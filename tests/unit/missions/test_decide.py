@@ -170,3 +170,14 @@ def test_a_period_whose_marker_is_forgotten_is_not_issued_again() -> None:
     straggler = Recorded(event(lesson(), NOON), NOON + timedelta(hours=1))
     decision = decide(state, [straggler], {}, known)
     assert decision.issued == []
+
+
+def test_a_day_whose_first_event_was_overtaken_by_days_is_still_issued() -> None:
+    """Another topic's partition was read three days further; by its own record's timestamp the event is in time."""
+    known = catalogue(mission())
+    state = play(known, [recorded(lesson(), NOON + DAY)]).state
+    state = play(known, [recorded(lesson(), NOON + 3.5 * DAY)], state).state
+    straggler = Recorded(event(lesson(), NOON), NOON + timedelta(hours=13))
+    decision = decide(state, [straggler], {}, known)
+    assert [a.starts_at for a in decision.issued] == [at("2026-11-25 00:00")]
+    assert list(decision.outcomes) == [Outcome.APPLIED]
