@@ -23,6 +23,7 @@ from services.stack.roles import COMMAND, READY_SECONDS, ROLE_PLANS, Role
 from services.stack.server import Addresses, Progress, Servers, as_user, laid_over, quiet
 
 PREPARE_SECONDS = 120.0
+DSN = "MISSIONS_POSTGRES_DSN"
 KEY_FILE = "MISSIONS_DEVELOPMENT_KEY_FILE"
 RATE_LIMITS = "MISSIONS_RATE_LIMITS"
 PREPARATIONS: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...] = (
@@ -180,10 +181,11 @@ class LocalStack:
 
     def _role_variables(self, role: Role, addresses: Addresses) -> dict[str, str]:
         """Each role signs in to a ledger of ours as its own database role, so that its grants are always put to the test."""
+        variables = self._variables(addresses)
         own = {}
         if self.servers().provider != "external":
-            own["MISSIONS_POSTGRES_DSN"] = as_user(addresses.postgres_dsn, f"missions_{role.name}")
-        return laid_over(self._variables(addresses), own, self._role_environment.get(role.name, {}))
+            own[DSN] = as_user(variables[DSN], f"missions_{role.name}")
+        return laid_over(variables, own, self._role_environment.get(role.name, {}))
 
     def _prepare_servers(self, addresses: Addresses, progress: Progress) -> None:
         variables = self._variables(addresses)
