@@ -10,6 +10,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
+from mission_events.fields import Instant
 from services.adapters.http import AdminCaller, answer_schemas, body_schema, json_answer
 from services.adapters.kafka.errors import KafkaProblem
 from services.adapters.ledger.actions import By
@@ -18,7 +19,6 @@ from services.adapters.problems import (
     DEAD_LETTER_KEPT,
     DEAD_LETTER_NOT_FOUND,
     Problem,
-    invalid_parameter,
     unavailable,
 )
 from services.operations.dead_letters import DeadLetters, Kept, NoLetter, Timestamp
@@ -138,8 +138,8 @@ Code = Annotated[
 OfTopic = Annotated[
     str | None, Query(alias="topic", max_length=249, pattern=r"^[^\x00]*$", description="From this topic")
 ]
-Since = Annotated[datetime | None, Query(description="Kept at this time or later")]
-Until = Annotated[datetime | None, Query(description="Kept before this time")]
+Since = Annotated[Instant | None, Query(description="Kept at this time (RFC 3339) or later")]
+Until = Annotated[Instant | None, Query(description="Kept before this time (RFC 3339)")]
 State = Annotated[LetterState | None, Query(description="`open`: never sent through again, or come back since")]
 
 
@@ -163,7 +163,7 @@ def dead_letters_router(letters: DeadLetters) -> APIRouter:
         limit: Limit = PAGE_SIZE,
         cursor: Cursor = None,
     ) -> Response:
-        which = LetterFilter(reason, topic, _aware("since", since), _aware("until", until), state)
+        which = LetterFilter(reason, topic, since, until, state)
         after = decode_cursor(cursor, PLACE_TEXT)
         counts = await letters.store.counts(which)
         found = await letters.store.listed(which, limit + 1, after and (after[0], _place_of(after[1])))
@@ -240,12 +240,6 @@ async def _found(letter: Awaitable[Answer]) -> Answer:
     except NoLetter as error:
         text = str(error)
         raise Problem(DEAD_LETTER_NOT_FOUND, f"{text[:1].upper()}{text[1:]}.") from None
-
-
-def _aware(name: str, time: datetime | None) -> datetime | None:
-    if time is not None and time.tzinfo is None:
-        raise invalid_parameter(name, "says no offset: add one, such as Z for UTC")
-    return time
 
 
 def _place_of(text: str) -> Place:

@@ -101,6 +101,8 @@ async def test_a_letter_is_deleted_and_the_deed_recorded(
     assert [tuple(row) for row in rows] == [("olga", "seen", "purge-dead-letters")]
 
 
-@pytest.mark.parametrize("query", [{"since": "2026-11-22T08:00:00"}, {"state": "lost"}, {"cursor": "x"}])
+@pytest.mark.parametrize(
+    "query", [{"since": "2026-11-22T08:00:00"}, {"until": "0.5"}, {"state": "lost"}, {"cursor": "x"}]
+)
 async def test_a_query_that_says_nothing_usable_is_refused(api: Client, query: dict[str, str]) -> None:
     problem(await call(api, "GET", params=query), 422, "invalid-request")
