@@ -38,6 +38,7 @@ SETTINGS = {"MISSIONS_TICK_SECONDS": "2", "MISSIONS_BATCH_SIZE_MAX": "500", "MIS
 """Often and little, so that a run has many ticks and batches to be interrupted in."""
 DRAIN_SECONDS = 120.0
 POLL_SECONDS = 0.1
+CANCEL_SECONDS = 1.0
 LAST_TICK = "mission_scheduler_last_tick_timestamp_seconds"
 WALKS = 3
 """Ticks seen: the first one may be over already, after the second one a walk begins, which is over at the third."""
@@ -189,5 +190,7 @@ async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        # More than once: a client of a server can swallow a cancellation that meets it in a call, and then the work goes on.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_SECONDS)
