@@ -9,6 +9,8 @@ MISSIONS := $(BIN)/missions
 PYTEST := $(BIN)/python -m pytest
 # What pytest gets beside the suite's path: make test-unit ARGS="-k claim -x"
 ARGS ?=
+# Processes that `make test` shares its files among. Each has servers of its own.
+WORKERS ?= 2
 
 .PHONY: help
 help: ## list the targets
@@ -69,8 +71,8 @@ demo: venv ## start everything and play a learner's first day through the real s
 # --- tests and checks
 
 .PHONY: test
-test: venv ## run every test suite
-	@$(PYTEST) $(ARGS)
+test: venv ## run every test suite (WORKERS=1: file after file)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: test-unit test-properties test-contracts test-integration test-journeys test-simulation
 test-unit: venv ## the pure core, no I/O
