@@ -48,9 +48,13 @@ def claims_router(client: httpx.AsyncClient) -> APIRouter:
         _idempotency_key: IdempotencyKey = None,  # described here, checked there
     ) -> Response:
         body = await read_body(request, BODY_BYTES_MAX)
-        headers = {name: value for name in REQUEST_HEADERS if (value := request.headers.get(name)) is not None}
+        # As bytes: a value need not be ASCII, and what is wrong with one is for the claims role to say.
+        headers: dict[bytes, bytes] = {}
+        for name, value in request.headers.raw:
+            if name.decode("latin-1") in REQUEST_HEADERS:
+                headers.setdefault(name, value)
         if request.client is not None:
-            headers["x-forwarded-for"] = request.client.host
+            headers[b"x-forwarded-for"] = request.client.host.encode()
         message = client.build_request("POST", "/missions/claim", content=body, headers=headers)
         try:
             answer = await client.send(message)

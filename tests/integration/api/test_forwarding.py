@@ -76,6 +76,19 @@ async def test_what_is_wrong_is_refused_before_it_is_passed_on(api: Client) -> N
     problem(await api.http.post("/missions/claim", content=b"{", headers=headers), 400, "invalid-json")
 
 
+async def test_a_header_that_is_not_ascii_is_passed_on_as_it_is(
+    api: Client, claims: Client, upstreams: Upstreams
+) -> None:
+    body = {"assignment_id": await completed(api, upstreams, "iris")}
+    headers = {name.encode(): value.encode() for name, value in api.headers(TokenKind.USER, "iris").items()}
+    headers |= {b"Idempotency-Key": "Schl\u00fcssel".encode(), b"tracestate": b"\xff"}
+
+    through, direct = [await each.http.post("/missions/claim", json=body, headers=headers) for each in (api, claims)]
+
+    assert (through.status_code, through.json()) == (direct.status_code, direct.json())
+    assert through.status_code < 500
+
+
 async def test_a_claims_role_that_is_away_is_a_problem_that_passes(
     api: Client, network: Proxy, upstreams: Upstreams
 ) -> None:
