@@ -184,7 +184,7 @@ class LocalStack:
         variables = self._variables(addresses)
         own = {}
         if self.servers().provider != "external":
-            own[DSN] = as_user(variables[DSN], f"missions_{role.name}")
+            own[DSN] = as_user(variables.get(DSN, addresses.postgres_dsn), f"missions_{role.name}")
         return laid_over(variables, own, self._role_environment.get(role.name, {}))
 
     def _prepare_servers(self, addresses: Addresses, progress: Progress) -> None:
