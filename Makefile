@@ -72,7 +72,7 @@ demo: venv ## start everything and play a learner's first day through the real s
 
 .PHONY: test
 test: venv ## run every test suite (WORKERS=1: file after file)
-	@$(PYTEST) -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-unit test-properties test-contracts test-integration test-journeys test-simulation
 test-unit: venv ## the pure core, no I/O
