@@ -61,6 +61,14 @@ class Member:
             await asyncio.sleep(KEEPER_SECONDS)
         return None
 
+    async def come(self, seconds: float) -> None:
+        """Starts it until it does its work, at most for so long: a role whose servers are away at its start ends by itself."""
+        deadline = monotonic() + seconds
+        while monotonic() < deadline and not await self.is_ready():
+            if not self.runs and monotonic() >= self._next_start:
+                self.start()
+            await asyncio.sleep(KEEPER_SECONDS)
+
     async def metric(self, name: str) -> float:
         """One of its metrics that has no labels. Raises what httpx raises while it does not answer."""
         async with httpx.AsyncClient() as http:

@@ -146,8 +146,7 @@ class _Visitor(Fault):
     @override
     async def inject(self, world: World) -> None:
         self._visitor = world.member(f"visitor-{len(world.extra)}", "processor", **self.environment)
-        self._visitor.start()
-        await self._visitor.until_ready(RECOVERY_SECONDS_MAX)
+        await self._visitor.come(RECOVERY_SECONDS_MAX)
 
     @override
     async def heal(self, world: World) -> None:
@@ -183,8 +182,7 @@ class RebalanceStorm(Fault):
     async def inject(self, world: World) -> None:
         for number in range(self._comings):
             visitor = world.member(f"storm-{len(world.extra)}", "processor")
-            visitor.start()
-            await visitor.until_ready(RECOVERY_SECONDS_MAX)
+            await visitor.come(RECOVERY_SECONDS_MAX)
             if number % 2:
                 await visitor.end()
             else:
