@@ -46,10 +46,10 @@ class SingleTopics:
 async def publish(
     events: Iterable[Generated],
     whole: Side,
-    part: Side,
+    part: Side | None = None,
     *,
-    every: int,
-    sample: frozenset[int],
+    every: int = 1,
+    sample: frozenset[int] = frozenset(),
     told: Callable[[int], None],
     single: SingleTopics | None = None,
 ) -> Filled:
@@ -68,7 +68,7 @@ async def publish(
                 key = user_id(event.user).encode()
                 records.append(Outgoing(whole.prefix + event.topic, key, event.value))
                 _count(filled.whole, new)
-                if event.user % every == 0:
+                if part is not None and event.user % every == 0:
                     records.append(Outgoing(part.prefix + event.topic, key, event.value))
                     _count(filled.part, new)
                 if single is not None:

@@ -59,6 +59,7 @@ async def run(settings: ProcessorSettings) -> None:
             catalogue,
             lanes_max=settings.lanes_max,
             streak_source=settings.streak_source,
+            users_in_memory_max=settings.users_in_memory_max,
             at_step=crashes.at_step if crashes.armed else None,
         )
         guard = PartitionGuard(PartitionStore(pool), settings.on_data_loss)
@@ -74,7 +75,7 @@ async def run(settings: ProcessorSettings) -> None:
             topics,
             apply_batch,
             lambda partitions: _positions(guard, ledger, partitions),
-            _watch(),
+            _watch(apply_batch),
             guard.review,
         )
 
@@ -119,7 +120,7 @@ async def _positions(
     return {PartitionId(*key): offset for key, offset in found.items()}
 
 
-def _watch() -> Watch:
+def _watch(apply_batch: ApplyBatch) -> Watch:
     halted: dict[PartitionId, str] = {}
 
     def halt(partition: PartitionId, reason: str) -> None:
@@ -130,6 +131,10 @@ def _watch() -> Watch:
         for partition in partitions & halted.keys():
             metrics.HALTED.remove(partition.topic, str(partition.partition), halted.pop(partition))
 
+    def revoked(partitions: AbstractSet[PartitionId]) -> None:
+        runs(partitions)
+        apply_batch.forget_users()
+
     def reseek(partition: PartitionId, reason: str) -> None:
         metrics.RESEEKS.labels(partition.topic, reason).inc()
         if reason == "resumed":
@@ -137,7 +142,7 @@ def _watch() -> Watch:
 
     return Watch(
         on_assigned=runs,
-        on_revoked=runs,
+        on_revoked=revoked,
         on_gap=lambda partition, expected, got: logger.warning(
             "offsets_without_records", partition=str(partition), from_offset=expected, to_offset=got
         ),

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,10 +30,14 @@ from .dead_letters import UNPROCESSABLE, keep_letters
 from .decide_users import BatchDecision, DecisionFailed, Given, decide_users
 from .decode_batch import Decoded, dead_letter, decode_batch
 from .observe import observe_batch, observe_transaction
+from .users_in_memory import UsersInMemory
 
 RETRY_SECONDS_FIRST = 0.05
 RETRY_SECONDS_MAX = 5.0
 """Waits between tries while a server is away: doubling, with jitter, so that lanes do not come back in step."""
+
+USERS_IN_MEMORY_MAX = 50_000
+"""Users whose states are kept in memory, unless set otherwise: some 4 KiB each."""
 
 STEPS = ("fetched", "logged", "before_commit", "committed", "projected")
 """Places in a batch's way: taken from Kafka, its events logged, all written, committed in the ledger, told to the projection."""
@@ -62,6 +67,8 @@ class Applied:
 
     store: list[EncodedState]
     discard: list[tuple[str, int]]
+    states: Sequence[UserState] = ()
+    """All states of the part's users, as they were committed."""
 
 
 class ApplyBatch:
@@ -75,6 +82,7 @@ class ApplyBatch:
         *,
         lanes_max: int,
         streak_source: StreakSource = StreakSource.UPSTREAM,
+        users_in_memory_max: int = USERS_IN_MEMORY_MAX,
         at_step: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         """`at_step` is called at each of `STEPS`, so that tests can stop or end there."""
@@ -83,6 +91,8 @@ class ApplyBatch:
         self._catalogue = catalogue
         self._streak_source = streak_source
         self._lanes = asyncio.Semaphore(lanes_max)
+        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._users = UsersInMemory(users_in_memory_max)
         self._at_step = at_step or _no_step
         self.retried_at = 0.0
         """When a batch last waited for a server, by the monotonic clock."""
@@ -95,10 +105,14 @@ class ApplyBatch:
         `Halt` before the first record of a flood of bad ones: what is before it is applied, and the ledger says that the
         partition is stopped.
         """
-        async with self._lanes:
+        async with self._turns[batch.partition.partition], self._lanes:
             await self._at_step("fetched")
             with observe_batch(batch):
                 await self._apply_before_flood(Part(batch.partition, batch.records, batch.start, batch.end))
+
+    def forget_users(self) -> None:
+        """Forgets the states that are kept in memory, when others begin to work on these users."""
+        self._users.forget()
 
     async def _apply_before_flood(self, part: Part) -> None:
         """Applies a part; where a flood of bad records begins in it, what is before that, and stops the partition there."""
@@ -141,6 +155,7 @@ class ApplyBatch:
             await self._halve(part, error)
             return
         await self._at_step("committed")
+        self._users.keep(applied.states)
         await self._project(applied)
         await self._at_step("projected")
 
@@ -205,7 +220,7 @@ class ApplyBatch:
             # Once for each event: what is decided again below reads the same answer.
             completions = await transaction.write_records(events)
             given = Given(self._catalogue.current(), completions, self._streak_source)
-            cached = await self._load_projection({e.event.subject for e in events})
+            cached = await self._load_cached({e.event.subject for e in events})
             decision, discard = await _decide_and_save(transaction, events, cached, given)
             tally = _tally(part, decoded, decision, len(events))
             newest = record_time(max((r.timestamp for r in part.records), default=0))
@@ -213,19 +228,23 @@ class ApplyBatch:
                 raise Fenced(f"{part.partition} moved away from {part.start} under its lock")
             await self._at_step("before_commit")
         observe_transaction(part.partition.topic, decoded, decision, tally, given.catalogue)
-        return Applied(decision.for_projection, discard)
+        return Applied(decision.for_projection, discard, decision.states)
 
     async def _refresh(self, transaction: BatchTransaction, decoded: Decoded) -> Applied:
         """The part was applied before, by an earlier delivery or a commit whose answer was lost: only the projection may lack it."""
         states = await transaction.load_users({e.event.subject for e in decoded.events})
         return Applied([(s.user_id, s.version, encode_state(s)) for s in states.values()], [])
 
-    async def _load_projection(self, users: set[str]) -> dict[str, UserState]:
-        try:
-            return await self._projection.load(list(users))
-        except ProjectionUnavailable:
-            metrics.PROJECTION_FAILURES.labels("processor").inc()
-            return {}
+    async def _load_cached(self, users: set[str]) -> dict[str, UserState]:
+        """What memory knows of these users, and what the projection knows of the others."""
+        found = self._users.take(users)
+        others = [user for user in users if user not in found]
+        if others:
+            try:
+                found |= await self._projection.load(others)
+            except ProjectionUnavailable:
+                metrics.PROJECTION_FAILURES.labels("processor").inc()
+        return found
 
     async def _project(self, applied: Applied) -> None:
         try:

@@ -56,6 +56,11 @@ class BatchDecision:
         return [u.decision.state for u in self.users.values() if not u.decision.changed]
 
     @property
+    def states(self) -> list[UserState]:
+        """The states of all users whom the ledger knows, as they are decided."""
+        return [user.decision.state for user in self.users.values() if user.decision.state.version > 0]
+
+    @property
     def outcomes(self) -> Counter[Outcome]:
         """How many events were applied, unmatched or late."""
         return Counter(outcome for user in self.users.values() for outcome in user.decision.outcomes)

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from services.adapters.settings import ServerSettings
 
+from .apply_batch import USERS_IN_MEMORY_MAX
 from .guard import OnLoss
 
 
@@ -27,6 +28,12 @@ class ProcessorSettings(ServerSettings):
         default=45,
         ge=1,
         description="A consumer that stands still for so long while records wait ends its process; a broker is asked first",
+    )
+    users_in_memory_max: int = Field(
+        default=USERS_IN_MEMORY_MAX,
+        ge=0,
+        le=10_000_000,
+        description="Users whose states are kept in memory, some 4 KiB each; the others are read from Redis",
     )
     lanes_max: int = Field(
         default=3,

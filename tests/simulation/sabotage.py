@@ -22,6 +22,7 @@ from services.relay.publication import Publication
 from tests.support.memory import connection
 from tests.support.memory.kafka import MemoryTopics
 from tests.support.memory.postgres import Transaction
+from tests.support.memory.statements_batch import user_row
 
 from .runner import live
 from .world import Life
@@ -88,11 +89,10 @@ def _no_version_guard(patch: pytest.MonkeyPatch) -> None:
         return set()
 
     async def update_users(tx: Transaction, *columns: Sequence[Any]) -> Any:
-        names = ("user_id", "version", "stamp", "state", "next_issue_at", "last_active_day")
         done = []
         for *values, _ in zip(*columns, strict=True):
             await tx.lock("user_state", values[0])
-            tx.put("user_state", values[0], dict(zip(names, values, strict=True)))
+            tx.put("user_state", values[0], user_row(values))
             done.append(connection.shape("user_id")(values[0]))
         return done
 

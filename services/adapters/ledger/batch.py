@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -13,6 +14,7 @@ from mission_events.times import record_time
 from services.missions.profile import Completed
 from services.missions.state import UserState
 
+from .columns import numbers, texts
 from .connection import Connection, Pool
 from .headers import headers_json
 from .migrate import ensure_event_log_days
@@ -23,6 +25,11 @@ from .states import load_states
 from .writer import UserWriter
 
 _SQL = queries("batch")
+
+EVENT_LOG = (
+    "day", "source", "event_id", "user_id", "event_type", "event_time", "recorded_at", "topic", "partition", "offset", "data",
+)  # fmt: skip
+_OFFSET = EVENT_LOG.index("offset")
 
 
 @dataclass(slots=True)
@@ -97,21 +104,45 @@ class BatchTransaction(UserWriter):
         return await self.lock_position()
 
     async def log_events(self, events: Sequence[LoggedEvent]) -> set[int]:
-        """Writes the events to the event log and returns the offsets of those that were not in it yet."""
-        if not events:
+        """Writes the events to the event log and returns the offsets of those that were not in it yet.
+
+        They are copied in, which costs half of what an insert does that looks for each one whether it is there. If one is, the
+        copy is taken back and the insert made.
+        """
+        rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        for logged in events:
+            event = logged.event
+            key = (event.time.date(), event.source, event.id)
+            if key not in rows:
+                rows[key] = (
+                    *key, event.subject, event.type, event.time, logged.recorded_at, self._topic, self._partition, logged.offset,
+                    event.raw_data,
+                )  # fmt: skip
+        if not rows:
             return set()
-        columns = (
-            [e.event.source for e in events],
-            [e.event.id for e in events],
-            [e.event.subject for e in events],
-            [e.event.type for e in events],
-            [e.event.time for e in events],
-            [e.recorded_at for e in events],
-            [e.offset for e in events],
+        try:
+            async with self.savepoint():
+                await self._connection.copy_records_to_table("event_log", records=rows.values(), columns=EVENT_LOG)
+        except asyncpg.UniqueViolationError:
+            return await self._log_unknown(list(rows.values()))
+        return {row[_OFFSET] for row in rows.values()}
+
+    async def _log_unknown(self, rows: Sequence[tuple[Any, ...]]) -> set[int]:
+        _, sources, ids, users, types, times, recorded, _, _, offsets, data = zip(*rows, strict=True)
+        found = await self._connection.fetch(
+            _SQL["log_events"],
+            texts(sources),
+            texts(ids),
+            texts(users),
+            texts(types),
+            times,
+            recorded,
+            numbers(offsets),
+            self._topic,
+            self._partition,
+            texts(data),
         )
-        data = [e.event.raw_data for e in events]
-        rows = await self._connection.fetch(_SQL["log_events"], *columns, self._topic, self._partition, data)
-        return {row[0] for row in rows}
+        return {row[0] for row in found}
 
     async def write_records(self, events: Sequence[LoggedEvent]) -> Mapping[EventKey, Completed]:
         """Adds new events to the records of what users have earned and learnt; call it once, before users are saved.

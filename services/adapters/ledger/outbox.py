@@ -6,6 +6,7 @@ import msgspec
 
 from services.missions.announcements import Announcement
 
+from .columns import numbers, texts
 from .connection import Connection
 from .queries import queries
 
@@ -37,9 +38,9 @@ async def insert_outbox(connection: Connection, messages: Sequence[OutboxMessage
         partitions = {key: partition_of(key) for key in {m.key for m in messages}}
         await connection.execute(
             _SQL["insert_outbox"],
-            [partitions[m.key] for m in messages],
-            [m.message_id for m in messages],
-            [m.topic for m in messages],
+            numbers([partitions[m.key] for m in messages]),
+            texts([m.message_id for m in messages]),
+            texts([m.topic for m in messages]),
             [m.key for m in messages],
             [m.payload for m in messages],
             [m.headers for m in messages],

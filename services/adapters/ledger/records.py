@@ -8,6 +8,7 @@ from typing import Protocol
 from mission_events import Event, LessonCompleted, XpEarned
 from services.missions.profile import NOTHING_COMPLETED, Completed
 
+from .columns import numbers, texts
 from .connection import Connection, Pool
 from .queries import queries
 
@@ -72,12 +73,12 @@ async def _log_xp(connection: Connection, events: Sequence[Event]) -> None:
     earned = [event.data for event in ordered if type(event.data) is XpEarned]
     await connection.execute(
         _SQL["log_xp"],
-        [event.subject for event in ordered],
+        texts([event.subject for event in ordered]),
         [event.time for event in ordered],
-        [data.amount for data in earned],
-        [data.xp_source for data in earned],
-        [event.source for event in ordered],
-        [event.id for event in ordered],
+        numbers([data.amount for data in earned]),
+        texts([data.xp_source for data in earned]),
+        texts([event.source for event in ordered]),
+        texts([event.id for event in ordered]),
     )
 
 
@@ -98,13 +99,11 @@ async def _record_lessons(connection: Connection, events: Sequence[Event]) -> No
     ordered = sorted(folded.items(), key=lambda item: item[0])
     await connection.execute(
         _SQL["record_lessons"],
-        [key[0] for key, _ in ordered],
-        [key[1] for key, _ in ordered],
-        [key[2] for key, _ in ordered],
-        [lesson.chapter[1] for _, lesson in ordered],
-        [lesson.unit[1] for _, lesson in ordered],
-        [lesson.lesson_type[1] for _, lesson in ordered],
-        [lesson.times for _, lesson in ordered],
+        *(texts([key[place] for key, _ in ordered]) for place in range(3)),
+        texts([lesson.chapter[1] for _, lesson in ordered]),
+        texts([lesson.unit[1] for _, lesson in ordered]),
+        texts([lesson.lesson_type[1] for _, lesson in ordered]),
+        numbers([lesson.times for _, lesson in ordered]),
         [lesson.first for _, lesson in ordered],
         [lesson.chapter[0] for _, lesson in ordered],
         [lesson.accuracy for _, lesson in ordered],
@@ -127,7 +126,7 @@ async def _record_completions(connection: Connection, events: Sequence[Event]) -
     ordered = sorted(first)
     rows = await connection.fetch(
         _SQL["record_completions"],
-        *([key[place] for key in ordered] for place in range(4)),
+        *(texts([key[place] for key in ordered]) for place in range(4)),
         [first[key][0] for key in ordered],
     )
     found: dict[EventKey, Completed] = {}

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from services.missions.state import UserState, decode_state
 
+from .columns import texts
 from .connection import Connection, Pool, Row
 from .queries import queries
 
@@ -12,7 +13,8 @@ _SQL = queries("batch")
 
 async def load_states(source: "Connection | Pool", user_ids: Iterable[str]) -> dict[str, UserState]:
     """States of those of these users that the ledger knows, unlocked."""
-    return states_of(await source.fetch(_SQL["load_users"], list(user_ids)))
+    wanted = list(user_ids)
+    return states_of(await source.fetch(_SQL["load_users"], texts(wanted))) if wanted else {}
 
 
 def states_of(rows: Iterable[Row]) -> dict[str, UserState]:

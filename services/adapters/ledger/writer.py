@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import asyncpg
 import msgspec
@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 from services.missions.announcements import Announcement
 from services.missions.state import Assignment, QuestionRecord, Status, UserState, encode_state
 
+from .columns import numbers, optional_numbers, optional_texts, texts
 from .connection import Connection
 from .outbox import OutboxMessage, PartitionOf, insert_outbox, message_of
 from .queries import queries
@@ -67,7 +68,7 @@ class UserWriter:
 
     async def lock_users(self, user_ids: Iterable[str], now: datetime) -> dict[str, UserState]:
         """As `load_users`, locked, and with the assignments marked that the sweep has expired meanwhile."""
-        wanted = sorted(user_ids)
+        wanted = texts(sorted(user_ids))
         states = states_of(await self._connection.fetch(_SQL["lock_users"], wanted))
         for row in await self._connection.fetch(_SQL["ended_assignments"], wanted, now - EXPIRED_LOOKBACK):
             if row[0] in states:
@@ -82,7 +83,7 @@ class UserWriter:
         try:
             async with self.savepoint():
                 wanted = sorted(user_ids)
-                await self._connection.fetch(_SQL["lock_users_at_once"], wanted)
+                await self._connection.fetch(_SQL["lock_users_at_once"], texts(wanted))
                 return await self.lock_users(wanted, now)
         except asyncpg.LockNotAvailableError:
             return None
@@ -91,7 +92,11 @@ class UserWriter:
         """Those of these users, by id, whose row is no longer the state that was read."""
         if not states:
             return set()
-        columns = [s.user_id for s in states], [s.version for s in states], [s.stamp for s in states]
+        columns = (
+            texts([s.user_id for s in states]),
+            numbers([s.version for s in states]),
+            numbers([s.stamp for s in states]),
+        )
         return {row[0] for row in await self._connection.fetch(_SQL["moved_users"], *columns)}
 
     async def load_questions(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], QuestionRecord]:
@@ -99,7 +104,7 @@ class UserWriter:
         if not keys:
             return {}
         rows = await self._connection.fetch(
-            _SQL["load_questions"], [user for user, _ in keys], [question for _, question in keys]
+            _SQL["load_questions"], texts([user for user, _ in keys]), texts([question for _, question in keys])
         )
         return {(row[0], row[1]): QuestionRecord(*row) for row in rows}
 
@@ -150,7 +155,7 @@ class UserWriter:
         known = [c for c in changes if c.version_before > 0]
         if known:
             rows = await self._connection.fetch(
-                _SQL["update_users"], *_user_columns(known), [c.stamp_before for c in known]
+                _SQL["update_users"], *_user_columns(known), numbers([c.stamp_before for c in known])
             )
             if len(rows) < len(known):
                 conflicts |= {c.state.user_id for c in known} - {row[0] for row in rows}
@@ -168,7 +173,7 @@ class UserWriter:
         if known:
             records = [record for record, _ in known]
             rows = await self._connection.fetch(
-                _SQL["update_questions"], *_question_columns(records), [before for _, before in known]
+                _SQL["update_questions"], *_question_columns(records), numbers([before for _, before in known])
             )
             if len(rows) < len(known):
                 conflicts |= {
@@ -184,22 +189,22 @@ class UserWriter:
         if forgotten:
             await self._connection.execute(
                 _SQL["keep_progress"],
-                [user for user, _ in forgotten],
-                [a.mission_id for _, a in forgotten],
+                texts([user for user, _ in forgotten]),
+                texts([a.mission_id for _, a in forgotten]),
                 [a.starts_at for _, a in forgotten],
-                [progress_json(a) for _, a in forgotten],
+                texts([progress_json(a) for _, a in forgotten]),
             )
         completed = [(c.state.user_id, a) for c in changes for a in c.completed]
         if not completed:
             return set()
         rows = await self._connection.fetch(
             _SQL["complete_assignments"],
-            [user for user, _ in completed],
-            [a.mission_id for _, a in completed],
+            texts([user for user, _ in completed]),
+            texts([a.mission_id for _, a in completed]),
             [a.starts_at for _, a in completed],
             [a.completed_at for _, a in completed],
             [a.claimable_until for _, a in completed],
-            [progress_json(a) for _, a in completed],
+            texts([progress_json(a) for _, a in completed]),
         )
         if len(rows) == len(completed):
             return set()
@@ -211,29 +216,29 @@ class UserWriter:
         await insert_outbox(self._connection, messages, self._partition_of)
 
 
-def _user_columns(changes: Sequence[UserChange]) -> tuple[list[object], ...]:
+def _user_columns(changes: Sequence[UserChange]) -> tuple[object, ...]:
     """Columns of `user_state` for `insert_users` and `update_users`."""
     states = [change.state for change in changes]
     return (
-        [s.user_id for s in states],
-        [s.version for s in states],
-        [s.stamp for s in states],
-        [change.encoded.decode() for change in changes],
+        texts([s.user_id for s in states]),
+        numbers([s.version for s in states]),
+        numbers([s.stamp for s in states]),
+        texts([change.encoded.decode() for change in changes]),
         [max((p.ends_at for p in s.issued if p.kind == "daily"), default=None) for s in states],
-        [date.fromordinal(s.recent_days[-1]) if s.recent_days else None for s in states],
+        optional_numbers([s.recent_days[-1] if s.recent_days else None for s in states]),
     )
 
 
-def _issued_columns(issued: Sequence[tuple[str, Assignment]]) -> tuple[list[object], ...]:
+def _issued_columns(issued: Sequence[tuple[str, Assignment]]) -> tuple[object, ...]:
     """Columns of `assignment` for `insert_assignments`."""
     return (
-        [user for user, _ in issued],
-        [a.mission_id for _, a in issued],
+        texts([user for user, _ in issued]),
+        texts([a.mission_id for _, a in issued]),
         [a.starts_at for _, a in issued],
-        [a.assignment_id for _, a in issued],
-        [a.mission_version for _, a in issued],
+        texts([a.assignment_id for _, a in issued]),
+        numbers([a.mission_version for _, a in issued]),
         [a.expires_at for _, a in issued],
-        [fit_json(a) for _, a in issued],
+        optional_texts([fit_json(a) for _, a in issued]),
     )
 
 
@@ -247,18 +252,18 @@ def progress_json(assignment: Assignment) -> str:
     return msgspec.json.encode([o.progress for o in assignment.objectives]).decode()
 
 
-def _question_columns(records: Sequence[QuestionRecord]) -> tuple[list[object], ...]:
+def _question_columns(records: Sequence[QuestionRecord]) -> tuple[object, ...]:
     return (
-        [r.user_id for r in records],
-        [r.question_id for r in records],
-        [r.answers for r in records],
-        [r.correct_answers for r in records],
-        [r.last_correct for r in records],
+        texts([r.user_id for r in records]),
+        texts([r.question_id for r in records]),
+        numbers([r.answers for r in records]),
+        numbers([r.correct_answers for r in records]),
+        numbers([int(r.last_correct) for r in records]),
         [r.last_answered_at for r in records],
         [r.mistake_since for r in records],
         [r.corrected_at for r in records],
-        [r.topic_id for r in records],
-        [r.chapter_id for r in records],
-        [r.language for r in records],
-        ["{" + ",".join(map(str, r.recent_answers)) + "}" for r in records],
+        texts([r.topic_id for r in records]),
+        texts([r.chapter_id for r in records]),
+        texts([r.language for r in records]),
+        texts(["{" + ",".join(map(str, r.recent_answers)) + "}" for r in records]),
     )

@@ -1,12 +1,13 @@
 """asyncpg's pool and connection, as far as the ledger adapter uses them, on a Postgres in memory."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, TypeAlias, cast
 
 import asyncpg
 from typing_extensions import override
 
+from services.adapters.ledger.columns import Numbers, Texts
 from services.adapters.ledger.connection import Pool
 from services.adapters.ledger.queries import queries
 
@@ -44,11 +45,12 @@ _names = {text: name for name, text in _texts.items()}
 
 
 def answers(file: str) -> Callable[[Statement], Statement]:
-    """Marks what answers a query: the function is called as the query is in `sql/<file>.sql`."""
+    """Marks what answers a query: the function is called as the query is in `sql/<file>.sql`; of `copy`, as the table that is
+    copied into."""
 
     def mark(statement: Statement) -> Statement:
         name = f"{file}.{statement.__name__}"
-        if name not in _texts:
+        if name not in _texts and file != "copy":
             raise LookupError(f"no query is called {name} any more: take its memory version out, or rename it")
         _statements[name] = statement
         return statement
@@ -75,6 +77,17 @@ class MemoryConnection:
     async def fetch(self, text: str, *args: Any) -> Found:
         """Runs one statement, in the open transaction or in one of its own."""
         name, statement = _statement(text)
+        args = tuple(arg.members() if isinstance(arg, (Texts, Numbers)) else arg for arg in args)
+        return await self._run(name, statement, *args)
+
+    async def copy_records_to_table(
+        self, table: str, *, records: Iterable[Sequence[Any]], columns: Sequence[str]
+    ) -> None:
+        """Copies rows into a table."""
+        name = f"copy.{table}"
+        await self._run(name, _statements[name], columns, list(records))
+
+    async def _run(self, name: str, statement: Statement, *args: Any) -> Found:
         fate = await self._server.weather.befall("postgres", name)
         self.session.check()
         if fate is Fate.FAILS:

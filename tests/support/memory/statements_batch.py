@@ -86,29 +86,36 @@ async def positions(tx: Transaction, topics: Texts, partitions: Sequence[int]) -
     return [_position(row["topic"], row["partition"], row["next_offset"]) for row in found if row]
 
 
+LOGGED = ("source", "event_id", "user_id", "event_type", "event_time", "recorded_at", "offset", "topic", "partition", "data")
+
+
 @answers("batch")
 async def log_events(tx: Transaction, *given: Any) -> Found:
     *columns, topic, partition, data = given
     new = []
-    for source, event_id, user, kind, at, recorded_at, offset, body in zip(*columns, data, strict=True):
-        day = at.astimezone(UTC).date()
-        if day not in tx.server.event_log_days:
-            raise asyncpg.CheckViolationError('no partition of relation "event_log" found for row')
-        row = {
-            "source": source,
-            "event_id": event_id,
-            "user_id": user,
-            "event_type": kind,
-            "event_time": at,
-            "recorded_at": recorded_at,
-            "topic": topic,
-            "partition": partition,
-            "offset": offset,
-            "data": body,
-        }
-        if await tx.insert("event_log", (source, event_id, day), row):
-            new.append(_one(offset))
+    for *values, body in zip(*columns, data, strict=True):
+        row = dict(zip(LOGGED, (*values, topic, partition, body), strict=True))
+        if await _log(tx, row):
+            new.append(_one(row["offset"]))
     return new
+
+
+@answers("copy")
+async def event_log(tx: Transaction, columns: Texts, rows: Sequence[Sequence[Any]]) -> Found:
+    for values in rows:
+        row = dict(zip(columns, values, strict=True))
+        if row.pop("day") != row["event_time"].astimezone(UTC).date():
+            raise asyncpg.CheckViolationError("the day of an event is the UTC day of its time")
+        if not await _log(tx, row):
+            raise asyncpg.UniqueViolationError("duplicate key value violates unique constraint of event_log")
+    return []
+
+
+async def _log(tx: Transaction, row: Row) -> bool:
+    day = row["event_time"].astimezone(UTC).date()
+    if day not in tx.server.event_log_days:
+        raise asyncpg.CheckViolationError('no partition of relation "event_log" found for row')
+    return await tx.insert("event_log", (row["source"], row["event_id"], day), row)
 
 
 def _states(tx: Transaction, users: Iterable[str]) -> Found:
@@ -156,9 +163,17 @@ async def ended_assignments(tx: Transaction, users: Texts, after: datetime) -> F
     ]
 
 
+def user_row(values: Sequence[Any]) -> Row:
+    """A row of `user_state` from the columns of `insert_users`."""
+    row = dict(zip(USER, values, strict=True))
+    ordinal = row["last_active_day"]
+    row["last_active_day"] = date.fromordinal(ordinal) if ordinal else None
+    return row
+
+
 @answers("batch")
 async def insert_users(tx: Transaction, *columns: Sequence[Any]) -> Found:
-    rows = [dict(zip(USER, values, strict=True)) for values in zip(*columns, strict=True)]
+    rows = [user_row(values) for values in zip(*columns, strict=True)]
     return [_one(row["user_id"]) for row in rows if await tx.insert("user_state", row["user_id"], row)]
 
 
@@ -168,7 +183,7 @@ async def update_users(tx: Transaction, *columns: Sequence[Any]) -> Found:
     for *values, stamp_before in zip(*columns, strict=True):
         user, version = values[0], values[1]
         fits = _is_at(version - 1, stamp_before)
-        if await tx.change("user_state", user, fits, **dict(zip(USER, values, strict=True))):
+        if await tx.change("user_state", user, fits, **user_row(values)):
             done.append(_one(user))
     return done
 
@@ -185,6 +200,7 @@ async def load_questions(tx: Transaction, users: Texts, questions: Texts) -> Fou
 
 def _question_row(values: Sequence[Any]) -> dict[str, Any]:
     row = dict(zip(QUESTION, values, strict=True))
+    row["last_correct"] = bool(row["last_correct"])
     row["recent_answers"] = [int(number) for number in row["recent_answers"].strip("{}").split(",") if number]
     return row
 

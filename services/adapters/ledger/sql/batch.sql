@@ -22,56 +22,62 @@ where (topic, partition) in (select * from unnest($1::text[], $2::int[]))
 -- Answers with the offsets that are new; the others are duplicates.
 insert into event_log (day, source, event_id, user_id, event_type, event_time, recorded_at, topic, partition, "offset", data)
 select (e.event_time at time zone 'UTC')::date, e.source, e.event_id, e.user_id, e.event_type, e.event_time, e.recorded_at, $8, $9, e."offset", e.data
-from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::bigint[], $10::json[])
+from unnest(string_to_array($1, e'\x1f'), string_to_array($2, e'\x1f'), string_to_array($3, e'\x1f'), string_to_array($4, e'\x1f'), $5::timestamptz[], $6::timestamptz[],
+            string_to_array($7, ',')::bigint[], string_to_array($10, e'\x1f')::json[])
     as e (source, event_id, user_id, event_type, event_time, recorded_at, "offset", data)
 on conflict do nothing
 returning "offset"
 
 -- name: load_users
-select user_id, state from user_state where user_id = any($1)
+select user_id, state from user_state where user_id = any(string_to_array($1, e'\x1f'))
 
 -- name: lock_users
 -- The order keeps two lanes that meet in the same users from waiting for each other.
-select user_id, state from user_state where user_id = any($1) order by user_id for update
+select user_id, state from user_state where user_id = any(string_to_array($1, e'\x1f')) order by user_id for update
 
 -- name: lock_users_at_once
-select user_id from user_state where user_id = any($1) order by user_id for update nowait
+select user_id from user_state where user_id = any(string_to_array($1, e'\x1f')) order by user_id for update nowait
 
 -- name: moved_users
 -- Users whose row is not the one that was read: changed meanwhile, or lost.
-select w.user_id from unnest($1::text[], $2::bigint[], $3::bigint[]) as w (user_id, version, stamp)
+select w.user_id from unnest(string_to_array($1, e'\x1f'), string_to_array($2, ',')::bigint[], string_to_array($3, ',')::bigint[]) as w (user_id, version, stamp)
 left join user_state u using (user_id)
 where u.version is distinct from w.version or u.stamp is distinct from w.stamp
 
 -- name: ended_assignments
 -- What the sweep has ended behind the back of the state.
-select user_id, assignment_id::text from assignment where user_id = any($1) and status = 'EXPIRED' and expired_at > $2
+select user_id, assignment_id::text from assignment where user_id = any(string_to_array($1, e'\x1f')) and status = 'EXPIRED' and expired_at > $2
 
 -- name: insert_users
 insert into user_state (user_id, version, stamp, state, next_issue_at, last_active_day)
-select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::json[], $5::timestamptz[], $6::date[])
+select user_id, version, stamp, state, next_issue_at, date '0001-01-01' + (day - 1)
+from unnest(string_to_array($1, e'\x1f'), string_to_array($2, ',')::bigint[], string_to_array($3, ',')::bigint[], string_to_array($4, e'\x1f')::json[], $5::timestamptz[],
+            string_to_array($6, ',', '')::int[]) as n (user_id, version, stamp, state, next_issue_at, day)
 on conflict do nothing
 returning user_id
 
 -- name: update_users
 update user_state u
-set version = n.version, stamp = n.stamp, state = n.state, next_issue_at = n.next_issue_at, last_active_day = n.last_active_day, updated_at = now()
-from unnest($1::text[], $2::bigint[], $3::bigint[], $4::json[], $5::timestamptz[], $6::date[], $7::bigint[])
-    as n (user_id, version, stamp, state, next_issue_at, last_active_day, stamp_before)
+set version = n.version, stamp = n.stamp, state = n.state, next_issue_at = n.next_issue_at,
+    last_active_day = date '0001-01-01' + (n.day - 1), updated_at = now()
+from unnest(string_to_array($1, e'\x1f'), string_to_array($2, ',')::bigint[], string_to_array($3, ',')::bigint[], string_to_array($4, e'\x1f')::json[], $5::timestamptz[],
+            string_to_array($6, ',', '')::int[], string_to_array($7, ',')::bigint[])
+    as n (user_id, version, stamp, state, next_issue_at, day, stamp_before)
 where u.user_id = n.user_id and u.version = n.version - 1 and u.stamp = n.stamp_before
 returning u.user_id
 
 -- name: load_questions
 select q.user_id, q.question_id, q.answers, q.correct_answers, q.last_correct, q.last_answered_at, q.mistake_since, q.corrected_at,
        q.topic_id, q.chapter_id, q.language, q.recent_answers
-from unnest($1::text[], $2::text[]) as w (user_id, question_id)
+from unnest(string_to_array($1, e'\x1f'), string_to_array($2, e'\x1f')) as w (user_id, question_id)
 join user_question q using (user_id, question_id)
 
 -- name: insert_questions
 -- Answers with the users whose row was as expected; a missing one was changed by somebody else.
 insert into user_question (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language, recent_answers)
 select user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language, recent_answers::bigint[]
-from unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::bool[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[])
+from unnest(string_to_array($1, e'\x1f'), string_to_array($2, e'\x1f'), string_to_array($3, ',')::int[], string_to_array($4, ',')::int[], string_to_array($5, ',')::int[]::bool[], $6::timestamptz[], $7::timestamptz[],
+            $8::timestamptz[], string_to_array($9, e'\x1f'), string_to_array($10, e'\x1f'), string_to_array($11, e'\x1f'), string_to_array($12, e'\x1f'))
     as n (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language, recent_answers)
 on conflict do nothing
 returning user_id, question_id
@@ -81,27 +87,29 @@ update user_question q
 set answers = n.answers, correct_answers = n.correct_answers, last_correct = n.last_correct, last_answered_at = n.last_answered_at,
     mistake_since = n.mistake_since, corrected_at = n.corrected_at, topic_id = n.topic_id, chapter_id = n.chapter_id, language = n.language,
     recent_answers = n.recent_answers::bigint[]
-from unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::bool[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int[])
+from unnest(string_to_array($1, e'\x1f'), string_to_array($2, e'\x1f'), string_to_array($3, ',')::int[], string_to_array($4, ',')::int[], string_to_array($5, ',')::int[]::bool[], $6::timestamptz[], $7::timestamptz[],
+            $8::timestamptz[], string_to_array($9, e'\x1f'), string_to_array($10, e'\x1f'), string_to_array($11, e'\x1f'), string_to_array($12, e'\x1f'), string_to_array($13, ',')::int[])
     as n (user_id, question_id, answers, correct_answers, last_correct, last_answered_at, mistake_since, corrected_at, topic_id, chapter_id, language, recent_answers, answers_before)
 where q.user_id = n.user_id and q.question_id = n.question_id and q.answers = n.answers_before
 returning q.user_id, q.question_id
 
 -- name: insert_assignments
 insert into assignment (user_id, mission_id, starts_at, assignment_id, mission_version, expires_at, fit)
-select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::uuid[], $5::int[], $6::timestamptz[], $7::json[])
+select * from unnest(string_to_array($1, e'\x1f'), string_to_array($2, e'\x1f'), $3::timestamptz[], string_to_array($4, e'\x1f')::uuid[], string_to_array($5, ',')::int[], $6::timestamptz[],
+                     string_to_array($7, e'\x1f', '')::json[])
 on conflict do nothing
 
 -- name: keep_progress
 -- The state forgets these before the sweep has ended them: it finds their progress here.
 update assignment a set progress = n.progress
-from unnest($1::text[], $2::text[], $3::timestamptz[], $4::json[]) as n (user_id, mission_id, starts_at, progress)
+from unnest(string_to_array($1, e'\x1f'), string_to_array($2, e'\x1f'), $3::timestamptz[], string_to_array($4, e'\x1f')::json[]) as n (user_id, mission_id, starts_at, progress)
 where a.user_id = n.user_id and a.mission_id = n.mission_id and a.starts_at = n.starts_at and a.status = 'IN_PROGRESS'
 
 -- name: complete_assignments
 -- Answers with the users whose assignment was still open; a missing one has been expired by the sweep.
 update assignment a
 set status = 'COMPLETED', completed_at = n.completed_at, claimable_until = n.claimable_until, progress = n.progress
-from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::json[])
+from unnest(string_to_array($1, e'\x1f'), string_to_array($2, e'\x1f'), $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], string_to_array($6, e'\x1f')::json[])
     as n (user_id, mission_id, starts_at, completed_at, claimable_until, progress)
 where a.user_id = n.user_id and a.mission_id = n.mission_id and a.starts_at = n.starts_at and a.status = 'IN_PROGRESS'
 returning a.user_id, a.mission_id
@@ -110,7 +118,7 @@ returning a.user_id, a.mission_id
 -- In the order given: a user's messages keep the order in which they were decided.
 insert into outbox (partition, message_id, topic, key, payload, headers)
 select n.partition, n.message_id, n.topic, n.key, n.payload, n.headers
-from unnest($1::smallint[], $2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::json[]) with ordinality
+from unnest(string_to_array($1, ',')::smallint[], string_to_array($2, e'\x1f')::uuid[], string_to_array($3, e'\x1f'), $4::bytea[], $5::bytea[], $6::json[]) with ordinality
     as n (partition, message_id, topic, key, payload, headers, place)
 order by n.place
 

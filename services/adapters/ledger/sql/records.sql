@@ -2,14 +2,15 @@
 -- XP events with the source mission_reward repeat what a grant gave; the grant's own row is the one that counts.
 insert into xp_log (user_id, earned_at, amount, origin, xp_source, event_source, event_id)
 select user_id, earned_at, amount, case xp_source when 'mission_reward' then 'echo' else 'event' end, xp_source, event_source, event_id
-from unnest($1::text[], $2::timestamptz[], $3::int[], $4::text[], $5::text[], $6::text[])
+from unnest(string_to_array($1, e'\x1f'), $2::timestamptz[], string_to_array($3, ',')::int[], string_to_array($4, e'\x1f'), string_to_array($5, e'\x1f'), string_to_array($6, e'\x1f'))
     as e (user_id, earned_at, amount, xp_source, event_source, event_id)
 
 -- name: record_lessons
 -- The same rows in any order of batches: greatest, least and sum know no order. Where a lesson belongs is what the newest
 -- completion told; of two at one instant, the greater name.
 insert into user_lesson as known (user_id, language, lesson_id, chapter_id, unit_id, lesson_type, times, first_completed_at, last_completed_at, best_accuracy)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::timestamptz[], $9::timestamptz[], $10::float8[])
+select * from unnest(string_to_array($1, e'\x1f'), string_to_array($2, e'\x1f'), string_to_array($3, e'\x1f'), string_to_array($4, e'\x1f'), string_to_array($5, e'\x1f'), string_to_array($6, e'\x1f'), string_to_array($7, ',')::int[],
+                     $8::timestamptz[], $9::timestamptz[], $10::float8[])
 on conflict (user_id, language, lesson_id) do update set
     chapter_id = case when (excluded.last_completed_at, excluded.chapter_id collate "C") > (known.last_completed_at, known.chapter_id collate "C")
                       then excluded.chapter_id else known.chapter_id end,
@@ -25,7 +26,7 @@ on conflict (user_id, language, lesson_id) do update set
 -- name: record_completions
 -- Answers with those that are new; a row that was there only learns of an earlier time.
 insert into user_completion as known (user_id, language, kind, content_id, completed_at)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+select * from unnest(string_to_array($1, e'\x1f'), string_to_array($2, e'\x1f'), string_to_array($3, e'\x1f'), string_to_array($4, e'\x1f'), $5::timestamptz[])
 on conflict (user_id, language, kind, content_id) do update set completed_at = excluded.completed_at
 where excluded.completed_at < known.completed_at
 returning user_id, language, kind, content_id, xmax = 0 as is_new
