@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import catalogue, config, database, dead_letters, operations, partitions, roles, topics
+from services.cli import catalogue, config, database, dead_letters, operations, partitions, roles, topics, users
 from services.cli.demo import demo
 from services.cli.doctor import doctor
 from services.cli.stack import app as stack_app
@@ -31,6 +31,7 @@ app.command(rich_help_panel=OPERATIONS)(operations.expire)
 app.add_typer(operations.projection_app, name="projection", rich_help_panel=OPERATIONS)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=OPERATIONS)
 app.add_typer(partitions.app, name="partitions", rich_help_panel=OPERATIONS)
+app.add_typer(users.app, name="user", rich_help_panel=OPERATIONS)
 app.add_typer(stack_app, name="stack", rich_help_panel=OPERATIONS)
 app.command(rich_help_panel=OPERATIONS)(operations.token)
 app.command(rich_help_panel=OPERATIONS)(demo)

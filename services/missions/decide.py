@@ -78,9 +78,13 @@ def decide(
     Takes over `state` and changes it in place (but never `version` and `stamp`, which belong to the ledger); to decide
     again, decode it again. `questions` holds the records of the questions that the events answer, as far as they exist; it is left
     as it is. `completions` says which lessons, by (source, id) of their events, completed a chapter or a unit for the first
-    time. Raises `catalogue.UnknownMission` when the state holds an assignment of a version that this catalogue lacks.
+    time. A user who was erased stays so: no event matches. Raises `catalogue.UnknownMission` when the state holds an
+    assignment of a version that this catalogue lacks.
     """
     decision = Decision(state)
+    if state.erased:
+        decision.outcomes = [Outcome.UNMATCHED] * len(events)
+        return decision
     is_derived = streak_source is StreakSource.DERIVED
     for recorded in events:
         event = recorded.event
@@ -131,6 +135,8 @@ def issue_now(
     `decide`. Raises `periods.UnknownZone` for a name that is no IANA zone.
     """
     decision = Decision(state)
+    if state.erased:
+        return decision
     if zone is not None and profile.assume_zone(state, zone, now):
         decision.changed = True
         streaks.observe_zone_change(state, now)

@@ -165,6 +165,8 @@ class UserState(msgspec.Struct, omit_defaults=True, gc=False):
     """By topic id, at most `topics.SUSPECT_TOPICS_MAX`."""
     questions_seen: int = 0
     """Different questions answered, counted up to `fields.QUESTIONS_SEEN_MAX`."""
+    erased: bool = False
+    """The user's data was erased: nothing else is known here, and nothing is ever added."""
     mistake_quarters: dict[int, int] = {}
     """Open mistakes by the quarter of an hour since 1970 that they were made in: of the last days before the newest one."""
 

@@ -29,6 +29,7 @@ from .brake import Flood, on_probation
 from .dead_letters import UNPROCESSABLE, keep_letters
 from .decide_users import BatchDecision, DecisionFailed, Given, decide_users
 from .decode_batch import Decoded, dead_letter, decode_batch
+from .erased_users import ErasedUsers
 from .observe import observe_batch, observe_transaction
 from .users_in_memory import UsersInMemory
 
@@ -93,6 +94,7 @@ class ApplyBatch:
         self._lanes = asyncio.Semaphore(lanes_max)
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._users = UsersInMemory(users_in_memory_max)
+        self._erased = ErasedUsers()
         self._at_step = at_step or _no_step
         self.retried_at = 0.0
         """When a batch last waited for a server, by the monotonic clock."""
@@ -211,6 +213,8 @@ class ApplyBatch:
                 if at < part.end:
                     raise AppliedUpTo(at)
                 return await self._refresh(transaction, decoded)
+            if erased := await self._erased.look(transaction):
+                decoded = decoded.without(erased)
             await keep_letters(transaction, part.start, part.end, part.records, decoded.letters)
             new = await transaction.log_events(decoded.events)
             events = decoded.events
@@ -320,7 +324,7 @@ def _tally(part: Part, decoded: Decoded, decision: BatchDecision, new_events: in
     outcomes = decision.outcomes
     return Tally(
         applied=outcomes[Outcome.APPLIED],
-        unmatched=outcomes[Outcome.UNMATCHED],
+        unmatched=outcomes[Outcome.UNMATCHED] + decoded.erased,
         late=outcomes[Outcome.LATE],
         duplicate=len(decoded.events) - new_events,
         dead_letter=len(decoded.letters),

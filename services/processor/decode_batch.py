@@ -1,6 +1,7 @@
 """Turns the records of a batch into events to apply and dead letters to keep."""
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from mission_events import DeadLetter, Event, Rejected, decode
@@ -16,12 +17,22 @@ class Decoded:
     events: list[LoggedEvent] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     unknown: int = 0
+    erased: int = 0
+    """Records of users who were erased: nothing of them is kept."""
     key_mismatches: int = 0
 
     @property
     def records(self) -> int:
         """How many records were decoded."""
-        return len(self.events) + len(self.letters) + self.unknown
+        return len(self.events) + len(self.letters) + self.unknown + self.erased
+
+    def without(self, users: AbstractSet[str]) -> "Decoded":
+        """The same without what is of these users: by the event, and of bad records by the key."""
+        events = [logged for logged in self.events if logged.event.subject not in users]
+        keys = {user_id.encode() for user_id in users}
+        letters = [letter for letter in self.letters if letter.key not in keys]
+        gone = self.records - len(events) - len(letters) - self.unknown
+        return Decoded(events, letters, self.unknown, gone, self.key_mismatches)
 
 
 def decode_batch(partition: PartitionId, records: Iterable[Record]) -> Decoded:

@@ -103,6 +103,14 @@ class BatchTransaction(UserWriter):
         await self._connection.execute(_SQL["open_position"], self._topic, self._partition, first_offset)
         return await self.lock_position()
 
+    async def erasure_mark(self) -> int:
+        """A number that every erasure changes. Ask once the position is locked: an erasure that comes later waits for this transaction."""
+        return int(await self._connection.fetchval(_SQL["erasure_mark"]))
+
+    async def erased_users(self) -> set[str]:
+        """All users who were erased."""
+        return {row[0] for row in await self._connection.fetch(_SQL["erased_users"])}
+
     async def log_events(self, events: Sequence[LoggedEvent]) -> set[int]:
         """Writes the events to the event log and returns the offsets of those that were not in it yet.
 

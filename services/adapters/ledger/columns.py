@@ -13,7 +13,8 @@ SEPARATOR = "\x1f"
 
 
 class Texts(str):
-    """Texts of a column: `string_to_array($1, e'\\x1f')`. None, where it may occur, is the empty text: `string_to_array($1, e'\\x1f', '')`."""
+    """Texts of a column: `string_to_array($1, e'\\x1f')`. None, where it may occur, is the empty text:
+    `string_to_array($1, e'\\x1f', '')`."""
 
     __slots__ = ()
 
@@ -53,5 +54,3 @@ def numbers(values: Sequence[int]) -> Numbers:
 def optional_numbers(values: Sequence[int | None]) -> Numbers:
     """Joins whole numbers and Nones."""
     return Numbers(",".join(["" if value is None else str(value) for value in values]))
-
-

@@ -86,7 +86,29 @@ async def positions(tx: Transaction, topics: Texts, partitions: Sequence[int]) -
     return [_position(row["topic"], row["partition"], row["next_offset"]) for row in found if row]
 
 
-LOGGED = ("source", "event_id", "user_id", "event_type", "event_time", "recorded_at", "offset", "topic", "partition", "data")
+@answers("batch")
+async def erasure_mark(tx: Transaction) -> Found:
+    row = tx.get("erasure_mark", True)
+    return [_one(row["mark"] if row else 0)]
+
+
+@answers("batch")
+async def erased_users(tx: Transaction) -> Found:
+    return [_one(row["user_id"]) for _, row in tx.rows("erased_user")]
+
+
+LOGGED = (
+    "source",
+    "event_id",
+    "user_id",
+    "event_type",
+    "event_time",
+    "recorded_at",
+    "offset",
+    "topic",
+    "partition",
+    "data",
+)
 
 
 @answers("batch")

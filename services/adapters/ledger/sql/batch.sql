@@ -18,6 +18,12 @@ returning next_offset
 select topic, partition, next_offset from input_position
 where (topic, partition) in (select * from unnest($1::text[], $2::int[]))
 
+-- name: erasure_mark
+select mark from erasure_mark
+
+-- name: erased_users
+select user_id from erased_user
+
 -- name: log_events
 -- Answers with the offsets that are new; the others are duplicates.
 insert into event_log (day, source, event_id, user_id, event_type, event_time, recorded_at, topic, partition, "offset", data)
