@@ -141,6 +141,15 @@ claim-storm: venv ## claims by many clients at once while the claims services ar
 	@MISSIONS_STORM_ASSIGNMENTS=$(or $(ASSIGNMENTS),1000) MISSIONS_STORM_CONCURRENCY=$(or $(CONCURRENCY),100) \
 	  MISSIONS_STORM_SEED=$(SEED) $(PYTEST) tests/chaos/test_claim_storm.py -s $(ARGS)
 
+.PHONY: audit
+audit: venv ## ask for advisories about every pinned package (ARGS="--service osv")
+	@$(BIN)/python -m tests.supply_chain $(ARGS)
+
+.PHONY: sbom
+sbom: venv ## write build/sbom.json: what an installed system is made of (CycloneDX)
+	@mkdir -p build && $(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml \
+	  --output-reproducible --of JSON -o build/sbom.json && echo "build/sbom.json is written"
+
 .PHONY: bench
 bench: venv ## events per second through the whole pipeline, beside its peer
 	@$(BIN)/python -m benchmarks.pipeline $(ARGS)

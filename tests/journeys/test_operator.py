@@ -191,3 +191,79 @@ async def test_a_role_without_servers_says_what_to_do(system: Running, role: str
     assert done.code == 1
     assert "Traceback" not in done.err
     assert "fix:" in done.err
+
+
+async def test_a_user_is_exported_and_erased_and_does_not_come_back(system: Running, tmp_path: Path) -> None:
+    learner = system.learner("erased")
+    await learner.opens_app()
+    await learner.does(xp(20), event_id=f"{learner.user}-1")
+    await learner.until(lambda seen: seen["daily-xp-20"]["status"] == "COMPLETED", "a completed mission")
+    assignment = (await learner.missions())["daily-xp-20"]["assignment_id"]
+    assert (await learner.claim(assignment)).status_code == 200
+    file = tmp_path / "user.json"
+
+    exported = await missions(system, "user", "export", learner.user, "--output", str(file))
+    counted = await missions(system, "user", "erase", learner.user, "--dry-run")
+    erased = await missions(system, "user", "erase", learner.user, "--yes", "--why", "a test")
+    await learner.does(xp(20), event_id=f"{learner.user}-1")
+    await learner.does(xp(20))
+    await system.drained([TOPIC])
+
+    document = json.loads(file.read_text("utf-8"))
+    assert (exported.code, counted.code, erased.code) == (0, 0, 0), exported.err + counted.err + erased.err
+    assert file.stat().st_mode & 0o077 == 0, "others must not read it"
+    assert len(document["grants"]) == 1
+    assert "nothing was erased" in counted.out
+    assert "count nowhere from now on" in erased.out
+    assert await learner.missions() == {}
+    assert (await learner.claim(assignment)).status_code == 404
+    assert await system.fetch("select 1 from event_log where user_id = $1", learner.user) == []
+
+
+@pytest.mark.parametrize("command", ["export", "erase"])
+async def test_an_id_that_is_none_is_refused_with_the_fix(system: Running, command: str) -> None:
+    done = await missions(system, "user", command, "not an id")
+
+    assert done.code == 1
+    assert "is no user id" in done.err
+    assert "1 to 128 of the characters" in done.err
+
+
+async def test_an_export_never_writes_over_a_file(system: Running, tmp_path: Path) -> None:
+    file = tmp_path / "precious.json"
+    file.write_text("precious")
+
+    done = await missions(system, "user", "export", "somebody", "--output", str(file))
+
+    assert done.code == 1
+    assert "name a new file" in done.err
+    assert file.read_text() == "precious"
+
+
+async def test_settings_are_shown_without_their_secrets(system: Running) -> None:
+    secret = "postgresql://missions:hunter2@db.example:5432/missions"
+
+    done = await missions(system, "config", "show", "api", MISSIONS_POSTGRES_DSN=secret)
+
+    assert done.code == 0, done.err
+    assert "MISSIONS_POSTGRES_DSN" in done.out
+    assert "db.example" in done.out
+    assert "hunter2" not in done.out + done.err
+
+
+async def test_settings_that_no_process_could_start_with_are_named(system: Running) -> None:
+    done = await missions(system, "config", "show", "processor", MISSIONS_LANES_MAX="none", MISSIONS_LANE_MAX="3")
+
+    assert done.code == 1
+    assert "MISSIONS_LANES_MAX" in done.err
+    assert "did you mean MISSIONS_LANES_MAX?" in done.err
+
+
+async def test_what_each_service_may_do_is_shown(system: Running) -> None:
+    done = await missions(system, "database", "roles", "show")
+
+    assert done.code == 0, done.err
+    row = next(line for line in done.out.splitlines() if " reward_grant " in line)
+    assert [cell.strip() for cell in row.strip("│┃ ").split("│")] == [
+        "reward_grant", "", "select, insert", "", "select, insert", "select, insert", "select, insert, delete",
+    ]  # fmt: skip

@@ -7,7 +7,8 @@ from typing import Any
 
 from .connection import Found, answers, shape
 from .postgres import Row, Transaction
-from .statements_batch import Texts, add_xp, has
+from .statements_batch import Texts, has
+from .statements_records import add_xp
 
 _one = shape("value")
 _name = shape("name")
