@@ -15,7 +15,7 @@ from .sabotage import SABOTAGES, Sabotage, lives_until_red
 SEEDS = int(os.environ.get("MISSIONS_SIMULATION_SEEDS", "10000"))
 """Seeds of the suite; fewer for a quick look."""
 
-LIVES_MAX = 400
+LIVES_MAX = 2000
 """In so many lives each sabotage must be seen."""
 
 
