@@ -181,7 +181,20 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         for waiter in list(fetcher._fetch_waiters):
             fetcher._notify(waiter)
 
+    def _is_settled(self) -> bool:
+        """Whether we are a member of a group that does not change now, as far as we know.
+
+        While a JoinGroup waits at the broker, an OffsetCommit waits behind it and is refused when the new generation begins; to that
+        aiokafka joins again, and so on for ever where the group takes as long to gather as the next commit takes to come.
+        """
+        coordinator = self._ensure_consumer()._coordinator
+        return coordinator.generation >= 0 and not (
+            coordinator._performed_join_prepare or coordinator._rejoin_needed_fut.done()
+        )
+
     async def _commit(self, offsets: Mapping[Any, int]) -> bool:
+        if not self._is_settled():
+            return False
         assignment = self.assignment()
         mine = {aiokafka.TopicPartition(*tp): offset for tp, offset in offsets.items() if TP(*tp) in assignment}
         try:

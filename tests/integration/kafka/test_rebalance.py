@@ -1,8 +1,15 @@
 """Workers come and go, brokers die: nothing is lost, nothing is applied twice, and a replacement takes over at once."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
+import aiokafka
 import pytest
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from faust.types import TP
+from typing_extensions import override
 
 from services.adapters.kafka.admin import end_offsets, ensure_topics
 from services.adapters.kafka.producer import Outgoing, Publisher
@@ -10,7 +17,7 @@ from services.adapters.kafka.records import Batch, PartitionId
 from services.stack.server import Servers
 
 from .conftest import MakeTopic, Topic
-from .support import Ledger, Seen, fill, members_of, new_group, running, until
+from .support import PATIENCE_S, Ledger, Seen, fill, members_of, new_group, running, until
 
 
 async def slowly(ledger: Ledger, batch: Batch) -> None:
@@ -55,6 +62,76 @@ async def test_workers_that_join_and_leave_lose_nothing_and_repeat_nothing(
     ends = await end_offsets(bootstrap, topics)
     assert {p: list(range(end)) for p, end in ends.items() if end} == dict(ledger.applied)
     assert first_seen.revoked
+
+
+class Slow(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
+    """A member that takes its time to let go of its partitions: so long the others of its group wait in JoinGroup."""
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+        self.go_on.set()
+
+    @override
+    async def on_partitions_revoked(self, revoked: object) -> None:
+        self.asked.set()
+        await self.go_on.wait()
+
+    @override
+    async def on_partitions_assigned(self, assigned: object) -> None:
+        """Nothing to do."""
+
+
+@asynccontextmanager
+async def member(bootstrap: str, topic: str, group: str, listener: Slow) -> AsyncIterator[None]:
+    """Another member of the group, which reads nothing."""
+    consumer = aiokafka.AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+        partition_assignment_strategy=[RoundRobinPartitionAssignor],
+        heartbeat_interval_ms=300,
+    )
+    consumer.subscribe([topic], listener=listener)
+    await consumer.start()
+    try:
+        yield
+    finally:
+        listener.go_on.set()
+        await consumer.stop()
+
+
+async def test_a_commit_in_a_rebalance_does_not_cause_the_next_one(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic, group, ledger, slow = await make_topic(partitions=6), new_group(), Ledger(), Slow()
+    async with (
+        member(bootstrap, topic, group, slow),
+        running(bootstrap, [topic], ledger, group=group) as worker,
+    ):
+        await until(lambda: len(worker.assignment()) == 3, "they share")
+        thread = worker._app.consumer._thread  # type: ignore[union-attr]
+        slow.asked.clear()
+        slow.go_on.clear()
+        async with member(bootstrap, topic, group, Slow()):
+            await asyncio.wait_for(slow.asked.wait(), PATIENCE_S)
+            await until(lambda: thread._consumer._coordinator._performed_join_prepare, "the worker joins again")
+
+            committing = asyncio.create_task(thread.commit({TP(topic, n): 0 for n in range(6)}))
+            await until(lambda: committing.done() or _is_sent(thread), "the commit has been given up, or sent")
+            slow.go_on.set()
+
+            await committing
+            await until(lambda: len(worker.assignment()) == 2, "three share")
+            for partition in range(6):
+                await fill(publisher, topic, 5, partition)
+            await until(lambda: ledger.count >= 10, "the worker works")
+    assert not [record.message for record in caplog.records if "will rejoin" in record.message]
+
+
+def _is_sent(thread: Any) -> bool:
+    """Whether an OffsetCommit waits for its answer, on the connection of the group's coordinator."""
+    connections = thread._consumer._client._conns.values()
+    return any(type(waiting[1]).__name__.startswith("OffsetCommit") for c in connections for waiting in c._requests)
 
 
 async def test_a_partition_is_let_go_before_its_next_owner_gets_it(
