@@ -17,7 +17,7 @@ BATCH_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
 BATCH_RECORDS = Histogram(
-    "mission_batch_records", "Records in a batch", buckets=(1, 10, 50, 100, 500, 1000, 2000, 4000, 8000)
+    "mission_batch_records", "Records in a batch", buckets=(1, 10, 50, 100, 500, 1000, 2000, 4000, 8000, 16000)
 )
 EVENT_AGE_SECONDS = Histogram(
     "mission_event_e2e_seconds",

@@ -15,7 +15,7 @@ class ProcessorSettings(ServerSettings):
     inside_port: int = Field(default=18091, description="Port of /livez, /readyz and /metrics")
     consumer_group: str = Field(default="missions-processor", description="Kafka consumer group")
     batch_size_max: int = Field(
-        default=4000,
+        default=10_000,
         ge=1,
         le=50_000,
         description="Records in one transaction: larger is faster, smaller is sooner",

@@ -38,7 +38,7 @@ class WorkerSettings:
     """`host:port[,host:port]`"""
     group: str
     client_id: str = "missions"
-    batch_size_max: int = 4_000
+    batch_size_max: int = 10_000
     """Records in one batch: enough that the cost of a transaction is spread, few enough that one lasts well under a second."""
     records_in_memory_max: int = 64_000
     """Records of all partitions that are fetched and not yet applied: bounds memory when many partitions lag."""
