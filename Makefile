@@ -153,3 +153,7 @@ sbom: venv ## write build/sbom.json: what an installed system is made of (Cyclon
 .PHONY: bench
 bench: venv ## events per second through the whole pipeline, beside its peer
 	@$(BIN)/python -m benchmarks.pipeline $(ARGS)
+
+.PHONY: bench-profile
+bench-profile: venv ## where the time of an event goes, by program and by function
+	@$(BIN)/python -m benchmarks.profile --functions $(ARGS)

@@ -5,9 +5,14 @@ No decoding, no reading, no deciding, no Redis: what is left is what Postgres an
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
+from unittest import mock
+
+import asyncpg
 
 from mission_events import TOPICS_IN
 from services.adapters.kafka.producer import partition_for
@@ -27,7 +32,17 @@ from .world import OUTPUT_PARTITIONS, PROJECTION_TIMEOUT_SECONDS, Side
 _WRITES = re.compile(r"\b(insert into|update|delete from|set local)\b", re.IGNORECASE)
 _SQL = queries("measure")
 
-Statement = tuple[str, Sequence[Any]]
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Rows that were copied into a table."""
+
+    table: str
+    columns: Sequence[str]
+    rows: Sequence[Any]
+
+
+Statement = tuple[str, Sequence[Any]] | Copy
 Transaction = list[Statement]
 
 
@@ -54,6 +69,22 @@ class _Recorder:
         elif _WRITES.search(query):
             self._open.append((query, logged.args or ()))
 
+    @contextmanager
+    def copies(self) -> Iterator[None]:
+        """Keeps what is copied too, which the driver logs nowhere."""
+        true_copy, keep = asyncpg.Connection.copy_records_to_table, self._open_statements
+
+        async def copy(connection: Any, table: str, *, records: Iterable[Any], columns: Sequence[str]) -> Any:
+            rows = list(records)
+            keep().append(Copy(table, columns, rows))
+            return await true_copy(connection, table, records=rows, columns=columns)
+
+        with mock.patch.object(asyncpg.Connection, "copy_records_to_table", copy):
+            yield
+
+    def _open_statements(self) -> list[Statement | str]:
+        return self._open
+
 
 async def record(side: Side, source: Side, records: int, batch_size: int) -> tuple[list[Transaction], int]:
     """Applies about so many records of `source`'s topics to `side`'s ledger, batch by batch, as the processor does.
@@ -69,8 +100,9 @@ async def record(side: Side, source: Side, records: int, batch_size: int) -> tup
         apply_batch = ApplyBatch(BatchLedger(pool, _partition_of), projection, catalogue, lanes_max=1)
         async with pool.acquire() as connection:
             connection.add_query_logger(recorder)
-        for batch in batches:
-            await apply_batch(batch)
+        with recorder.copies():
+            for batch in batches:
+                await apply_batch(batch)
     finally:
         await projection.close()
         await pool.close()
@@ -104,7 +136,13 @@ async def replay(
 
 async def _replay(pool: Pool, transaction: Transaction) -> None:
     async with pool.acquire() as connection, connection.transaction():
-        for query, arguments in transaction:
+        for statement in transaction:
+            if isinstance(statement, Copy):
+                await connection.copy_records_to_table(
+                    statement.table, records=statement.rows, columns=list(statement.columns)
+                )
+                continue
+            query, arguments = statement
             if arguments:
                 await connection.fetch(query, *arguments)
             else:

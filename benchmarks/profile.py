@@ -1,0 +1,178 @@
+"""`python -m benchmarks.profile`: where the time of an event goes, by program and by function, on the events of `make bench`."""
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+import psutil
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from services.adapters.logs import configure_logs
+from services.cli.console import board, faults_as_lines
+from services.stack.roles import ROLE_PLANS, Role
+
+from .events import Stream
+from .known_users import issue_to
+from .publish import publish
+from .rounds import bar, running
+from .sides import POLL_SECONDS, Tuning
+from .sql import queries
+from .world import Side, World, connected, create_side
+
+SAMPLES_PER_SECOND = 250
+"""Of py-spy: a share of a percent within ten seconds, and hardly felt by what it looks at."""
+
+FUNCTIONS_SHOWN = 40
+
+PROGRAMS = {"postgres": "Postgres", "java": "Kafka", "valkey": "Redis"}
+
+_SQL = queries("measure")
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Core time of one run, in seconds, by who used it."""
+
+    seconds: float
+    records: int
+    by_program: Mapping[str, float]
+
+
+def main() -> int:
+    """Profiles one run on fresh servers."""
+    arguments = _arguments()
+    console = Console()
+    configure_logs("benchmark", "WARNING")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: with the servers stopped
+    with faults_as_lines(), ExitStack() as stack:
+        with board(console) as shown:
+            world = stack.enter_context(running(shown.tell))
+        samples = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "samples"
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            used = runner.run(_profile(arguments, world, console, samples if arguments.functions else None))
+        _show_programs(used, console)
+        if arguments.functions:
+            _show_functions(samples.read_text("utf-8").splitlines(), used, console)
+    return 0
+
+
+async def _profile(arguments: argparse.Namespace, world: World, console: Console, samples: Path | None) -> Used:
+    side = await create_side("processor", world)
+    stream = Stream(arguments.events, arguments.users, arguments.seed, datetime.now(UTC))
+    rng = random.Random(arguments.seed)
+    known = [user for user in range(arguments.users) if rng.random() * 100 >= arguments.new_users]
+    with bar(console, "missions issued", len(known)) as told:
+        await issue_to(side, known, stream.since, told)
+    with bar(console, "events published", arguments.events) as told:
+        filled = await publish(stream, side, told=told)
+    tuning = Tuning(arguments.batch_size, arguments.lanes)
+    with console.status("the processor runs"):
+        return await _run(tuning, world, side, filled.whole.records, samples)
+
+
+async def _run(tuning: Tuning, world: World, side: Side, records: int, samples: Path | None) -> Used:
+    role = Role(next(plan for plan in ROLE_PLANS if plan.name == "processor"), world.directory, world.ports)
+    async with connected(side.addresses.postgres_dsn) as pool:
+        await pool.execute(_SQL["checkpoint"])
+        role.start({**side.environment(), **tuning.environment()})
+        try:
+            first = done = await pool.fetchval(_SQL["positions"])
+            while not first:
+                await asyncio.sleep(POLL_SECONDS)
+                first = await pool.fetchval(_SQL["positions"])
+            before, started = _by_program(role.pid), perf_counter()
+            async with _sampled(samples, role.pid):
+                while done < records:
+                    await asyncio.sleep(POLL_SECONDS)
+                    done = await pool.fetchval(_SQL["positions"])
+            seconds, after = perf_counter() - started, _by_program(role.pid)
+        finally:
+            await asyncio.to_thread(role.stop)
+    return Used(seconds, records - first, {name: used - before.get(name, 0.0) for name, used in after.items()})
+
+
+@asynccontextmanager
+async def _sampled(samples: Path | None, pid: int | None) -> AsyncIterator[None]:
+    if samples is None:
+        yield
+        return
+    command = [str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid), "--nonblocking"]
+    command += ["--format", "raw", "--output", str(samples), "--rate", str(SAMPLES_PER_SECOND)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        await process.wait()
+
+
+def _by_program(pid: int | None) -> dict[str, float]:
+    """Core seconds used so far by the processor and by each server."""
+    found: Counter[str] = Counter()
+    for process in psutil.Process().children(recursive=True):
+        try:
+            times, name = process.cpu_times(), process.name()
+        except psutil.NoSuchProcess:
+            continue
+        program = next((shown for part, shown in PROGRAMS.items() if part in name), name)
+        found["processor" if process.pid == pid else program] += times.user + times.system  # type: ignore[assignment]
+    return dict(found)
+
+
+def _show_programs(used: Used, console: Console) -> None:
+    load = f"{os.getloadavg()[0]:.1f}"
+    console.print(f"{used.records / used.seconds:,.0f} events/s; load average {load}", highlight=False)
+    table = Table("program", "core µs an event", box=None)
+    for name, seconds in sorted(used.by_program.items(), key=lambda pair: -pair[1]):
+        if seconds > 0.01:
+            table.add_row(name, f"{1e6 * seconds / used.records:.1f}")
+    console.print(table)
+
+
+def _show_functions(lines: Iterable[str], used: Used, console: Console) -> None:
+    """What functions take of the processor's core time: in themselves, and with all that they call."""
+    own: Counter[str] = Counter()
+    whole: Counter[str] = Counter()
+    total = 0
+    for line in lines:
+        stack, _, samples = line.rpartition(" ")
+        frames = [frame.rpartition(":")[0] for frame in stack.split(";")]
+        total += int(samples)
+        own[frames[-1]] += int(samples)
+        whole.update(dict.fromkeys(frames, int(samples)))
+    micros = 1e6 * used.by_program["processor"] / used.records / max(total, 1)
+    for title, counted in (("in itself", own), ("with what it calls", whole)):
+        table = Table(f"µs an event, {title}", "function", box=None)
+        for name, samples_of in counted.most_common(FUNCTIONS_SHOWN):
+            table.add_row(f"{samples_of * micros:.1f}", name)
+        console.print(table)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
+    add = parser.add_argument
+    add("--events", type=int, default=300_000, help="(%(default)s)")
+    add("--users", type=int, default=50_000, help="(%(default)s)")
+    add("--new-users", type=float, default=10, metavar="PERCENT", help="of them first seen in the events (%(default)s)")
+    add("--seed", type=int, default=1, help="(%(default)s)")
+    add("--batch-size", type=int, default=10_000, help="the processor's MISSIONS_BATCH_SIZE_MAX (%(default)s)")
+    add("--lanes", type=int, default=3, help="the processor's MISSIONS_LANES_MAX (%(default)s)")
+    add("--functions", action="store_true", help="also sample the processor's functions, with py-spy")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
