@@ -154,6 +154,10 @@ sbom: venv ## write build/sbom.json: what an installed system is made of (Cyclon
 bench: venv ## events per second through the whole pipeline, beside its peer
 	@$(BIN)/python -m benchmarks.pipeline $(ARGS)
 
+.PHONY: bench-catch-up
+bench-catch-up: venv ## lag after a minute without Postgres, and on five million events: about twenty minutes (ARGS="--only outage")
+	@$(BIN)/python -m benchmarks.catch_up $(ARGS)
+
 .PHONY: bench-profile
 bench-profile: venv ## where the time of an event goes, by program and by function
 	@$(BIN)/python -m benchmarks.profile --functions $(ARGS)
