@@ -34,7 +34,7 @@ def test_the_versions_are_those_that_were_read() -> None:
 @pytest.mark.parametrize(
     ("ours", "base", "added"),
     [
-        (BatchConsumerThread, driver.AIOKafkaConsumerThread, {"_account",
+        (BatchConsumerThread, driver.AIOKafkaConsumerThread, {"_account", "_is_settled",
                 "_assignment", "_count", "_end_stretches", "_seek_from", "_wake",
                                                               "_topic_ids", "freed", "has_room", "position_of", "seek_from",
                                                               "topic_ids"}),
