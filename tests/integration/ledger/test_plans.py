@@ -71,7 +71,7 @@ async def million_dsn(postgres_dsn_factory: DatabaseFactory) -> str:
 
 @pytest.fixture
 async def million(million_dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(million_dsn, server_settings={"jit": "off"})
+    connection = await asyncpg.connect(million_dsn, server_settings={"jit": "off"}, statement_cache_size=0)
     yield connection
     await connection.close()
 
@@ -79,10 +79,13 @@ async def million(million_dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg
 async def generic_plan(connection: "asyncpg.Connection[asyncpg.Record]", text: str) -> str:
     """The plan for any parameters, as JSON: the one that a prepared statement ends with."""
     parameters = max((int(number) for number in re.findall(r"\$(\d+)", text)), default=0)
-    await connection.execute("set plan_cache_mode = force_generic_plan; deallocate all")
+    await connection.execute("set plan_cache_mode = force_generic_plan")
     await connection.execute(f"prepare query as {text}")
     given = f"({', '.join(['null'] * parameters)})" if parameters else ""
-    return str(await connection.fetchval(f"explain (format json) execute query{given}"))
+    try:
+        return str(await connection.fetchval(f"explain (format json) execute query{given}"))
+    finally:
+        await connection.execute("deallocate query")
 
 
 def scanned(plan: dict[str, Any]) -> Iterator[str]:
@@ -124,7 +127,6 @@ async def test_an_event_is_looked_up_in_the_one_partition_of_its_day(
     texts = dict(every_query())
     day = datetime.now(UTC).date()
     if query == "users.logged_events":
-        await million.execute("set enable_hashjoin = off")
         row = await million.fetchval(f"explain (analyze, format json) {texts[query]}", ["service"], ["event-7"], [day])
         read = {
             part["Relation Name"]
