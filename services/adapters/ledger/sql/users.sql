@@ -50,12 +50,9 @@ from assignment where user_id = $1 and assignment_id = $2
 
 -- name: logged_events
 -- The day leads to the one partition that can hold the event.
--- Event by event: joined as a whole, a plan for any number of events reads the log from end to end.
-select w.source, w.event_id
+select e.source, e.event_id
 from unnest($1::text[], $2::text[], $3::date[]) as w (source, event_id, day)
-cross join lateral (
-    select from event_log e where e.source = w.source and e.event_id = w.event_id and e.day = w.day limit 1
-) as found
+join event_log e on e.source = w.source and e.event_id = w.event_id and e.day = w.day
 
 -- name: commit_on_disk
 set local synchronous_commit = on
