@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     add("--bare-events", type=_positive, default=100_000, help="about as many for the bare writes (%(default)s)")
     add("--seed", type=int, default=1, help="equal seeds give equal events, but for their times (%(default)s)")
     add("--batch-size", type=_positive, default=10_000, help="the processor's MISSIONS_BATCH_SIZE_MAX (%(default)s)")
-    add("--lanes", type=_positive, default=3, help="the processor's MISSIONS_LANES_MAX (%(default)s)")
+    add("--lanes", type=_positive, default=4, help="the processor's MISSIONS_LANES_MAX (%(default)s)")
     add("--without-peers", action="store_true", help="only the processor and the per-event agent: two minutes a run")
     return parser.parse_args()
 

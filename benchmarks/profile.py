@@ -169,7 +169,7 @@ def _arguments() -> argparse.Namespace:
     add("--new-users", type=float, default=10, metavar="PERCENT", help="of them first seen in the events (%(default)s)")
     add("--seed", type=int, default=1, help="(%(default)s)")
     add("--batch-size", type=int, default=10_000, help="the processor's MISSIONS_BATCH_SIZE_MAX (%(default)s)")
-    add("--lanes", type=int, default=3, help="the processor's MISSIONS_LANES_MAX (%(default)s)")
+    add("--lanes", type=int, default=4, help="the processor's MISSIONS_LANES_MAX (%(default)s)")
     add("--functions", action="store_true", help="also sample the processor's functions, with py-spy")
     return parser.parse_args()
 

@@ -36,7 +36,7 @@ class ProcessorSettings(ServerSettings):
         description="Users whose states are kept in memory, some 4 KiB each; the others are read from Redis",
     )
     lanes_max: int = Field(
-        default=3,
+        default=4,
         ge=1,
         le=64,
         description="Batches in work at once: Python decodes one while Postgres writes others",
