@@ -11,13 +11,13 @@ import random
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 import faust
 import msgspec
 import uvloop
+from msgspec.structs import replace
 from redis.asyncio import Redis
 from typing_extensions import override
 
