@@ -30,7 +30,7 @@ PEER_PARTITIONS = 8
 
 PROCESSOR_KEEPS = "Postgres + Redis, position in the same transaction; each event counts once after kill -9"
 AGENT_KEEPS = "Postgres + Redis, Kafka's offset on a timer; what fails is acknowledged"
-BARE_KEEPS = "Postgres alone: the processor's own writes, nothing read, decided or published"
+BARE_KEEPS = "Postgres alone; the processor's own writes, nothing read, decided or published"
 
 
 @dataclass(frozen=True, slots=True)
