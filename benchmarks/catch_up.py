@@ -34,7 +34,7 @@ from .rounds import bar, running
 from .sql import queries
 from .world import Side, World, create_side
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.2
 CAUGHT_UP = 0.5
 """Seconds of arrivals that may be under way when the lag counts as gone."""
 
