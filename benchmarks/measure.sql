@@ -38,3 +38,17 @@ select user_id, count(*) from event_log where user_id = any($1::text[]) group by
 
 -- name: settings
 select name, setting from pg_settings where name in ('fsync', 'full_page_writes', 'shared_buffers', 'server_version') order by name
+
+-- name: wal_position
+select pg_current_wal_insert_lsn()::text
+
+-- name: wal_since
+select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1::text::pg_lsn)::bigint
+
+-- name: table_sizes
+-- Partitions are counted to the whole. Bytes of the rows and of the indexes, after the tables were vacuumed.
+select coalesce(p.relname, c.relname) as table, sum(pg_relation_size(c.oid))::bigint as rows_bytes, sum(pg_indexes_size(c.oid))::bigint as index_bytes,
+       sum(c.reltuples)::bigint as rows
+from pg_class c left join pg_inherits i on i.inhrelid = c.oid left join pg_class p on p.oid = i.inhparent
+where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and c.reltuples > 0
+group by 1 order by 2 desc
