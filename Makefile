@@ -162,6 +162,10 @@ bench-catch-up: venv ## lag after a minute without Postgres, and on five million
 bench-sizes: venv ## bytes by the row, the event and the user, and what a deployment needs
 	@$(BIN)/python -m benchmarks.sizes $(ARGS)
 
+.PHONY: bench-latency
+bench-latency: venv ## from an event to its progress in GET /missions, at 200, 2,000 and 10,000 events/s
+	@$(BIN)/python -m benchmarks.latency $(ARGS)
+
 .PHONY: bench-profile
 bench-profile: venv ## where the time of an event goes, by program and by function
 	@$(BIN)/python -m benchmarks.profile --functions $(ARGS)

@@ -106,6 +106,12 @@ def _counters(role: Role) -> dict[str, float]:
     return found
 
 
+def batch_counters(role: Role) -> tuple[float, float]:
+    """Records in batches, and batches, so far."""
+    found = _counters(role)
+    return found["mission_batch_records_sum"], found["mission_batch_records_count"]
+
+
 async def run_per_event_agent(world: World, side: Side, records: int, told: Told) -> Measured:
     """The per-event agent on `records` records, by its own clock: from its first to its last applied event."""
     async with connected(side.addresses.postgres_dsn) as pool:
