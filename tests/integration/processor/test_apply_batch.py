@@ -193,16 +193,20 @@ async def test_offsets_without_records_are_accounted_as_skipped(apply: ApplyBatc
 async def test_two_lanes_that_meet_in_the_same_users_lose_nothing(apply: ApplyBatch, pool: Pool) -> None:
     users = [f"user-{number}" for number in range(50)]
 
-    def of_topic(topic: str, data: Callable[[], LearningData]) -> list[Batch]:
+    def of_topic(topic: str, partition: int, data: Callable[[], LearningData]) -> list[Batch]:
+        # Of different partition numbers: those of one would take turns.
         size = len(users)
-        return [batch(topic, size * round_, *(event(user, data()) for user in users)) for round_ in range(4)]
+        return [
+            batch(topic, size * round_, *(event(user, data()) for user in users), partition=partition)
+            for round_ in range(4)
+        ]
 
     questions = itertools.count()
     lanes = [
-        of_topic(XP, lambda: xp(2)),
-        of_topic(LESSONS, lesson),
-        of_topic(ANSWERS, lambda: answer(f"q-{next(questions)}", correct=False)),
-        of_topic("learning.session-started", lambda: SessionStarted(timezone="Asia/Kathmandu")),
+        of_topic(XP, 0, lambda: xp(2)),
+        of_topic(LESSONS, 1, lesson),
+        of_topic(ANSWERS, 2, lambda: answer(f"q-{next(questions)}", correct=False)),
+        of_topic("learning.session-started", 3, lambda: SessionStarted(timezone="Asia/Kathmandu")),
     ]
 
     async def run(lane: list[Batch]) -> None:
