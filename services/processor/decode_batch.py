@@ -29,8 +29,7 @@ class Decoded:
     def without(self, users: AbstractSet[str]) -> "Decoded":
         """The same without what is of these users: by the event, and of bad records by the key."""
         events = [logged for logged in self.events if logged.event.subject not in users]
-        keys = {user_id.encode() for user_id in users}
-        letters = [letter for letter in self.letters if letter.key not in keys]
+        letters = [letter for letter in self.letters if (letter.key or b"").decode("utf-8", "replace") not in users]
         gone = self.records - len(events) - len(letters) - self.unknown
         return Decoded(events, letters, self.unknown, gone, self.key_mismatches)
 

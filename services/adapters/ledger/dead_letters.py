@@ -12,6 +12,7 @@ from mission_events.dead_letter import PREFIX
 from .actions import By, record_action
 from .connection import Pool, Row
 from .headers import Header, headers_of
+from .migrate import event_log_days
 from .queries import queries
 
 _SQL = queries("dead_letters")
@@ -196,7 +197,7 @@ class DeadLetterStore:
 
     async def log_days(self) -> set[date]:
         """The UTC days that the event log still has: an event of another day could be counted twice."""
-        return {date.fromisoformat(row[0]) for row in await self._pool.fetch(_SQL["log_days"])}
+        return set(await event_log_days(self._pool))
 
 
 def letter_of_copy(letter: DeadLetter) -> tuple[int, int, int] | None:

@@ -10,6 +10,7 @@ from services.missions.state import UserState
 
 from .actions import By, record_action
 from .connection import Connection, Pool
+from .migrate import event_log_days
 from .outbox import PartitionOf
 from .queries import queries
 from .writer import UserChange, UserWriter
@@ -71,7 +72,7 @@ class UserExport:
                 yield row[0]
 
     async def _places(self, part: Part) -> list[tuple[date, ...]]:
-        return [(day,) for day in await _days(self._connection)] if part.by_day else [()]
+        return [(day,) for day in await event_log_days(self._connection)] if part.by_day else [()]
 
 
 class Erasure:
@@ -134,7 +135,7 @@ class Erasure:
         """Deletes the rows of one part, chunk by chunk; returns how many."""
         if not part.erased:
             return 0
-        days = await _days(self._pool) if part.by_day else [None]
+        days = await event_log_days(self._pool) if part.by_day else [None]
         return sum([await self._delete(part, user_id, day) for day in days])
 
     async def _delete(self, part: Part, user_id: str, day: date | None) -> int:
@@ -150,8 +151,3 @@ class Erasure:
     async def unpublished(self, user_id: str) -> int:
         """Messages about the user that the relay has still to publish."""
         return int(await self._pool.fetchval(_SQL["count_unpublished"], user_id))
-
-
-async def _days(source: "Connection | Pool") -> list[date]:
-    rows = await source.fetch(_SQL["event_log_days"])
-    return [date(int(row[0][:4]), int(row[0][4:6]), int(row[0][6:])) for row in rows]

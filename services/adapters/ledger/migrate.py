@@ -7,7 +7,7 @@ from importlib import resources
 
 import asyncpg
 
-from .connection import connect
+from .connection import Connection, Pool, connect
 from .queries import queries
 from .roles import LOCK_KEY as ROLES_LOCK_KEY
 from .roles import grant
@@ -102,16 +102,20 @@ async def migrate(dsn: str, today: date) -> list[str]:
         await connection.close()
 
 
+async def event_log_days(source: "asyncpg.Connection[asyncpg.Record] | Connection | Pool") -> list[date]:
+    """The UTC days that the event log has a partition for, oldest first."""
+    return [date.fromisoformat(row[0]) for row in await source.fetch(queries("migrate")["event_log_days"])]
+
+
 async def ensure_event_log_days(
-    connection: "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]",
+    connection: "asyncpg.Connection[asyncpg.Record] | Connection",
     days: list[date],
 ) -> None:
     """Makes the event log's partitions for these UTC days where they are missing."""
     sql = queries("migrate")
-    existing = {row["name"] for row in await connection.fetch(sql["event_log_partitions"])}
+    existing = set(await event_log_days(connection))
     for day in days:
-        name = f"event_log_{day:%Y%m%d}"
-        if name not in existing:
+        if day not in existing:
             try:
                 async with connection.transaction():
                     await connection.execute(sql["make_event_log_day"], day)

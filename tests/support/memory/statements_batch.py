@@ -337,11 +337,8 @@ async def commit_without_waiting(tx: Transaction) -> Found:
 
 
 @answers("migrate")
-async def event_log_partitions(tx: Transaction) -> Found:
-    return [_name(f"event_log_{day:%Y%m%d}") for day in sorted(tx.server.event_log_days)]
-
-
-_name = shape("name")
+async def event_log_days(tx: Transaction) -> Found:
+    return [_one(f"{day:%Y%m%d}") for day in sorted(tx.server.event_log_days)]
 
 
 @answers("migrate")

@@ -60,6 +60,3 @@ returning d.topic, d.reason
 
 -- name: purge_one
 delete from dead_letter where (topic, partition, "offset", incarnation) = ($1, $2, $3, $4) returning topic, reason
-
--- name: log_days
-select right(c.relname, 8) from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'event_log'::regclass

@@ -17,9 +17,6 @@ select pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8
 -- name: export_snapshot
 set transaction isolation level repeatable read, read only
 
--- name: event_log_days
-select right(c.relname, 8) from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'event_log'::regclass order by 1
-
 -- name: columns_of_users
 -- Every table with a column that names a user, for the test that none is forgotten.
 select distinct c.table_name from information_schema.columns c join information_schema.tables t using (table_schema, table_name)

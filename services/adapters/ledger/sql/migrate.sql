@@ -18,8 +18,10 @@ select number, digest from schema_migration
 -- name: record
 insert into schema_migration (number, name, digest) values ($1, $2, $3)
 
--- name: event_log_partitions
-select c.relname as name from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'event_log'::regclass
+-- name: event_log_days
+-- As YYYYMMDD, which the partitions' names end with.
+select right(c.relname, 8) from pg_inherits i join pg_class c on c.oid = i.inhrelid
+where i.inhparent = 'event_log'::regclass and c.relname ~ '^event_log_[0-9]{8}$' order by 1
 
 -- name: make_event_log_day
 select make_event_log_day($1)
