@@ -4,35 +4,32 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import asyncpg
 import psutil
-import uvloop
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from services.adapters.logs import configure_logs
-from services.cli.console import board, faults_as_lines
-from services.stack.paths import PROJECT
-from services.stack.roles import ROLE_PLANS, Role
+from services.cli.console import faults_as_lines
+from services.stack.roles import Role
 
+from .chart import OURS, THEIRS, save
 from .events import Stream
 from .known_users import issue_to
 from .machine import description
 from .paced import Paced, publish_at
 from .publish import publish
-from .rounds import bar, running
+from .report import RESULTS, tell_written
+from .rounds import bar
 from .sql import queries
-from .world import Side, World, create_side
+from .world import Side, World, begin, create_side, on_fresh_servers
 
 LOOK_SECONDS = 0.2
 CAUGHT_UP = 0.5
@@ -42,7 +39,6 @@ GIVE_UP_SECONDS = 900.0
 FALL_AIM, RATE_AIM, MEMORY_AIM = 2.0, 0.75, 1.25
 """The lag falls by so many arrival rates; the last fifth is so near to the second fifth; memory grows by no more."""
 
-RESULTS = Path(__file__).parent / "results"
 _SQL = queries("measure")
 
 
@@ -162,7 +158,7 @@ class _Watcher:
 async def run_outage(arguments: argparse.Namespace, world: World, console: Console) -> Course:
     """Events at a held rate; Postgres stops at once and comes back."""
     side, stream = await _prepare(arguments, world, console, arguments.rate * 600)
-    role, paced, stop = _processor(world), Paced(), asyncio.Event()
+    role, paced, stop = world.role("processor"), Paced(), asyncio.Event()
     role.start(side.environment())
     started = perf_counter()
     publishing = asyncio.create_task(publish_at(side, iter(stream), arguments.rate, paced, stop, started))
@@ -171,9 +167,9 @@ async def run_outage(arguments: argparse.Namespace, world: World, console: Conso
     try:
         with console.status("events at a held rate"):
             await watcher.until(lambda look: look.at > arguments.before and look.lag < little)
-        watcher.mark("postgres away")
         await asyncio.to_thread(world.servers.postgres.kill_hard)
-        gone_at = perf_counter() - watcher._started
+        watcher.mark("postgres away")
+        gone_at = watcher.course.marks["postgres away"]
         with console.status(f"Postgres is away for {arguments.away} s"):
             await watcher.until(lambda look: look.at - gone_at > arguments.away)
         await asyncio.to_thread(world.servers.postgres.start)
@@ -195,7 +191,7 @@ async def run_backlog(arguments: argparse.Namespace, world: World, console: Cons
     side, stream = await _prepare(arguments, world, console, arguments.backlog)
     with bar(console, "events published", arguments.backlog) as told:
         filled = await publish(stream, side, told=told)
-    role, records = _processor(world), filled.whole.records
+    role, records = world.role("processor"), filled.whole.records
     role.start(side.environment())
     watcher = _Watcher(side, role, lambda: records)
     try:
@@ -219,52 +215,40 @@ async def _prepare(arguments: argparse.Namespace, world: World, console: Console
     return side, stream
 
 
-def _processor(world: World) -> Role:
-    return Role(next(plan for plan in ROLE_PLANS if plan.name == "processor"), world.directory, world.ports)
-
-
-def draw(name: str, course: Course, where: Path) -> list[Path]:
+def draw(name: str, course: Course, where: Path) -> Iterable[Path]:
     """Lag and memory over time, as PNG and SVG."""
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     lag, memory = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     at = [look.at for look in course.looks]
-    lag.plot(at, [look.lag for look in course.looks], color="#1f6f8b")
+    lag.plot(at, [look.lag for look in course.looks], color=OURS)
     for title, moment in course.marks.items():
-        lag.axvline(moment, color="#b9c4cc", linewidth=1)
+        lag.axvline(moment, color=THEIRS, linewidth=1)
         lag.text(moment, lag.get_ylim()[1], f" {title}", va="top", fontsize=8)
     lag.set_ylabel("records not applied")
     memory.plot(at, [look.memory_mib for look in course.looks], color="#8b5a1f")
     memory.set_ylabel("MiB")
     memory.set_ylim(bottom=0)
     memory.set_xlabel("seconds")
-    paths = [where / f"catch_up_{name}{suffix}" for suffix in (".png", ".svg")]
-    for path in paths:
-        figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
-    return paths
+    return save(figure, where / f"catch_up_{name}")
 
 
 def main() -> int:
     """Runs what was asked for. Exit code 0 whatever the figures are."""
     arguments = _arguments()
     console = Console()
-    configure_logs("benchmark", "ERROR")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: with the servers stopped
-    runs: dict[str, Any] = {"outage": run_outage, "backlog": run_backlog}
+    begin("ERROR")
+    runs = {"outage": run_outage, "backlog": run_backlog}
     for name in [arguments.only] if arguments.only else list(runs):
-        with faults_as_lines(), ExitStack() as stack:
-            load = os.getloadavg()[0]
-            with board(console) as shown:
-                world = stack.enter_context(running(shown.tell))
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                course = runner.run(runs[name](arguments, world, console))
+        load = os.getloadavg()[0]
+        with faults_as_lines():
+            course = on_fresh_servers(partial(runs[name], arguments, console=console), console)
         found = judge_outage(course, arguments.rate) if name == "outage" else judge_backlog(course)
         settings = {**vars(arguments), "results": None, "load average before": load, **description()}
         arguments.results.mkdir(parents=True, exist_ok=True)
         path = arguments.results / f"catch_up_{name}.json"
         path.write_text(json.dumps({"settings": settings, "found": found, **asdict(course)}, indent=1) + "\n", "utf-8")
         for written in (path, *draw(name, course, arguments.results)):
-            shown_path = written.relative_to(PROJECT) if written.is_relative_to(PROJECT) else written
-            console.print(f"written: {shown_path}", style="dim")
+            tell_written(written, console)
         for what, value in found.items():
             console.print(f"{what}: {value:,.2f}", highlight=False)
         for line in goal_lines(name, found):

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from .report import LATEST, Report
 
 CHART = LATEST.with_name("pipeline")
+mpl.rcParams |= {"svg.hashsalt": "missions", "font.size": 10}
 OURS, THEIRS, LIMIT = "#1f6f8b", "#b9c4cc", "#e3d9c6"
 
 
 def draw(report: Report) -> Iterable[Path]:
     """Writes the chart as PNG and SVG beside the figures."""
-    mpl.rcParams |= {"svg.hashsalt": "missions", "font.size": 10}
     names = report.names
     figure = Figure(figsize=(11, 0.75 * len(names) + 1.6), layout="constrained")
     axes = figure.subplots()
@@ -33,7 +33,12 @@ def draw(report: Report) -> Iterable[Path]:
     cores = report.settings.get("cores", "?")
     axes.set_title(f"One machine with {cores} cores for the side and every server", loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
-    paths = [CHART.with_suffix(suffix) for suffix in (".png", ".svg")]
+    return save(figure, CHART)
+
+
+def save(figure: Figure, chart: Path) -> Iterable[Path]:
+    """Writes a figure as PNG and SVG, the same bytes for the same figure; `chart` is the path without an ending."""
+    paths = [chart.with_suffix(suffix) for suffix in (".png", ".svg")]
     for path in paths:
         figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
     return paths

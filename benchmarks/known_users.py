@@ -1,5 +1,6 @@
 """Gives users their missions before the events come, as the scheduler does at midnight and `GET /missions` when the app is opened."""
 
+import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -11,6 +12,12 @@ from services.operations.startup import load_catalogue
 
 from .events import user_id
 from .world import OUTPUT_PARTITIONS, PROJECTION_TIMEOUT_SECONDS, Side, connected
+
+
+def known_users(users: int, new_percent: float, seed: int) -> list[int]:
+    """The users whom the system knows before the events come: all but about so many percent, by the seed."""
+    rng = random.Random(seed)
+    return [user for user in range(users) if rng.random() * 100 >= new_percent]
 
 
 async def issue_to(side: Side, users: Sequence[int], at: datetime, told: Callable[[int], None]) -> None:

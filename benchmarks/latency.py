@@ -5,10 +5,8 @@ import asyncio
 import json
 import os
 import secrets
-import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,27 +14,26 @@ from statistics import quantiles
 from time import perf_counter
 
 import aiohttp
-import uvloop
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from mission_events import XpEarned, encode_event
 from services.adapters.kafka.producer import Publisher
-from services.adapters.logs import configure_logs
 from services.adapters.tokens import TokenKind, TokenSettings, mint
-from services.cli.console import board, faults_as_lines
-from services.stack.paths import PROJECT
+from services.cli.console import faults_as_lines
 from services.stack.ports import LOOPBACK
-from services.stack.roles import ROLE_PLANS, Role
+from services.stack.roles import Role
 
+from .chart import OURS, THEIRS, save
 from .events import Stream, user_id
 from .known_users import issue_to
 from .machine import description
 from .paced import Paced, publish_at
-from .rounds import bar, running
+from .report import RESULTS, tell_written
+from .rounds import bar
 from .sides import batch_counters
-from .world import Side, World, create_side
+from .world import Side, World, begin, create_side, on_fresh_servers
 
 MISSION = "daily-xp-20"
 AMOUNT = 5
@@ -50,8 +47,6 @@ LOOK_SECONDS = 0.005
 WARM_UP_SECONDS = 5.0
 GIVE_UP_SECONDS = 30.0
 GOAL_RATE, GOAL_P50_MS, GOAL_P99_MS = 2000, 50, 250
-
-RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +83,10 @@ def main() -> int:
     """Measures every rate on the same servers. Exit code 0 whatever the figures are."""
     arguments = _arguments()
     console = Console()
-    configure_logs("benchmark", "ERROR")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: with the servers stopped
+    begin("ERROR")
     load = os.getloadavg()[0]
-    with faults_as_lines(), ExitStack() as stack:
-        with board(console) as shown:
-            world = stack.enter_context(running(shown.tell))
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            found = runner.run(_measure(arguments, world, console))
+    with faults_as_lines():
+        found = on_fresh_servers(lambda world: _measure(arguments, world, console), console)
     table = Table("events/s", "p50 ms", "p95 ms", "p99 ms", "probes", "not seen", "records a batch", box=None)
     for each in found:
         cells = [f"{each.percentile(percent):.0f}" for percent in (50, 95, 99)]
@@ -115,8 +106,7 @@ def main() -> int:
         json.dumps({"settings": settings, "found": [asdict(each) for each in found]}, indent=1) + "\n", "utf-8"
     )
     for written in (path, *draw(found, arguments.results)):
-        shown_path = written.relative_to(PROJECT) if written.is_relative_to(PROJECT) else written
-        console.print(f"written: {shown_path}", style="dim")
+        tell_written(written, console)
     for line in goal_lines(found):
         console.print(line, highlight=False)
     return 0
@@ -129,7 +119,7 @@ async def _measure(arguments: argparse.Namespace, world: World, console: Console
     with bar(console, "missions issued", len(everyone)) as told:
         await issue_to(side, everyone, datetime.now(UTC), told)
     tokens = TokenSettings(environment="development", development_key_file=world.directory / "development-key.pem")
-    roles = {name: _role(name, world) for name in ("processor", "api")}
+    roles = {name: world.role(name) for name in ("processor", "api")}
     for role in roles.values():
         role.start({**side.environment(), **_development(tokens)})
     try:
@@ -149,10 +139,6 @@ async def _measure(arguments: argparse.Namespace, world: World, console: Console
             await asyncio.to_thread(role.stop)
 
 
-def _role(name: str, world: World) -> Role:
-    return Role(next(plan for plan in ROLE_PLANS if plan.name == name), world.directory, world.ports)
-
-
 def _development(tokens: TokenSettings) -> Mapping[str, str]:
     return {
         "MISSIONS_ENVIRONMENT": "development",
@@ -166,7 +152,7 @@ async def _at_rate(
 ) -> AtRate:
     stop, paced = asyncio.Event(), Paced()
     events = int(rate * (arguments.seconds + WARM_UP_SECONDS + GIVE_UP_SECONDS))
-    stream = Stream(events, arguments.users, secrets.randbits(32), datetime.now(UTC), timedelta(minutes=1))
+    stream = Stream(events, arguments.users, rate, datetime.now(UTC), timedelta(minutes=1))
     load = asyncio.create_task(publish_at(side, iter(stream), rate, paced, stop, perf_counter()))
     await asyncio.sleep(WARM_UP_SECONDS)
     before = await asyncio.to_thread(batch_counters, roles["processor"])
@@ -211,11 +197,11 @@ async def _probe(
     return None
 
 
-def draw(found: Sequence[AtRate], where: Path) -> list[Path]:
+def draw(found: Sequence[AtRate], where: Path) -> Iterable[Path]:
     """Percentiles by rate, as PNG and SVG."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for offset, (percent, color) in enumerate(((50, "#b9c4cc"), (95, "#6b9fb3"), (99, "#1f6f8b"))):
+    for offset, (percent, color) in enumerate(((50, THEIRS), (95, "#6b9fb3"), (99, OURS))):
         places = [place + (offset - 1) * 0.25 for place in range(len(found))]
         values = [each.percentile(percent) for each in found]
         axes.bar(places, values, width=0.24, color=color, label=f"p{percent}")
@@ -225,10 +211,7 @@ def draw(found: Sequence[AtRate], where: Path) -> list[Path]:
     axes.set_ylabel("ms from due to visible in GET /missions")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    paths = [where / f"latency{suffix}" for suffix in (".png", ".svg")]
-    for path in paths:
-        figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
-    return paths
+    return save(figure, where / "latency")
 
 
 def _arguments() -> argparse.Namespace:

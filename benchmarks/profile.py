@@ -3,34 +3,30 @@
 import argparse
 import asyncio
 import os
-import random
 import signal
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
 import psutil
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from services.adapters.logs import configure_logs
-from services.cli.console import board, faults_as_lines
-from services.stack.roles import ROLE_PLANS, Role
+from services.cli.console import faults_as_lines
 
 from .events import Stream
-from .known_users import issue_to
+from .known_users import issue_to, known_users
 from .publish import publish
-from .rounds import bar, running
+from .rounds import bar
 from .sides import POLL_SECONDS, Tuning
 from .sql import queries
-from .world import Side, World, connected, create_side
+from .world import Side, World, begin, connected, create_side, on_fresh_servers
 
 SAMPLES_PER_SECOND = 250
 """Of py-spy: a share of a percent within ten seconds, and hardly felt by what it looks at."""
@@ -55,14 +51,11 @@ def main() -> int:
     """Profiles one run on fresh servers."""
     arguments = _arguments()
     console = Console()
-    configure_logs("benchmark", "WARNING")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: with the servers stopped
-    with faults_as_lines(), ExitStack() as stack:
-        with board(console) as shown:
-            world = stack.enter_context(running(shown.tell))
-        samples = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "samples"
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            used = runner.run(_profile(arguments, world, console, samples if arguments.functions else None))
+    begin()
+    with faults_as_lines(), tempfile.TemporaryDirectory() as directory:
+        samples = Path(directory) / "samples"
+        wanted = samples if arguments.functions else None
+        used = on_fresh_servers(lambda world: _profile(arguments, world, console, wanted), console)
         _show_programs(used, console)
         if arguments.functions:
             _show_functions(samples.read_text("utf-8").splitlines(), used, console)
@@ -72,8 +65,7 @@ def main() -> int:
 async def _profile(arguments: argparse.Namespace, world: World, console: Console, samples: Path | None) -> Used:
     side = await create_side("processor", world)
     stream = Stream(arguments.events, arguments.users, arguments.seed, datetime.now(UTC))
-    rng = random.Random(arguments.seed)
-    known = [user for user in range(arguments.users) if rng.random() * 100 >= arguments.new_users]
+    known = known_users(arguments.users, arguments.new_users, arguments.seed)
     with bar(console, "missions issued", len(known)) as told:
         await issue_to(side, known, stream.since, told)
     with bar(console, "events published", arguments.events) as told:
@@ -84,7 +76,7 @@ async def _profile(arguments: argparse.Namespace, world: World, console: Console
 
 
 async def _run(tuning: Tuning, world: World, side: Side, records: int, samples: Path | None) -> Used:
-    role = Role(next(plan for plan in ROLE_PLANS if plan.name == "processor"), world.directory, world.ports)
+    role = world.role("processor")
     async with connected(side.addresses.postgres_dsn) as pool:
         await pool.execute(_SQL["checkpoint"])
         role.start({**side.environment(), **tuning.environment()})
@@ -168,8 +160,13 @@ def _arguments() -> argparse.Namespace:
     add("--users", type=int, default=50_000, help="(%(default)s)")
     add("--new-users", type=float, default=10, metavar="PERCENT", help="of them first seen in the events (%(default)s)")
     add("--seed", type=int, default=1, help="(%(default)s)")
-    add("--batch-size", type=int, default=10_000, help="the processor's MISSIONS_BATCH_SIZE_MAX (%(default)s)")
-    add("--lanes", type=int, default=4, help="the processor's MISSIONS_LANES_MAX (%(default)s)")
+    add(
+        "--batch-size",
+        type=int,
+        default=Tuning().batch_size_max,
+        help="the processor's MISSIONS_BATCH_SIZE_MAX (%(default)s)",
+    )
+    add("--lanes", type=int, default=Tuning().lanes_max, help="the processor's MISSIONS_LANES_MAX (%(default)s)")
     add("--functions", action="store_true", help="also sample the processor's functions, with py-spy")
     return parser.parse_args()
 

@@ -10,9 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from services.stack.paths import PROJECT
+
 from .rounds import Round, Row
 
-LATEST = Path(__file__).parent / "results" / "latest.json"
+RESULTS = Path(__file__).parent / "results"
+LATEST = RESULTS / "latest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +163,9 @@ def _as_json(row: Row) -> dict[str, Any]:
     if row.facts is not None:
         document |= {"writes": row.facts.writes, "outcomes": row.facts.outcomes, "stale_keys": row.facts.stale_keys}
     return document
+
+
+def tell_written(path: Path, console: Console) -> None:
+    """Says where something was written, within the project without its own path."""
+    shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
+    console.print(f"written: {shown}", style="dim")

@@ -12,15 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .bare_writes import record, replay
 from .checks import Facts, check_per_event_agent, check_processor, check_same, count_writes
 from .events import Stream
-from .known_users import issue_to
+from .known_users import issue_to, known_users
 from .peers.environment import Environment
 from .peers.expected import expected_completions
 from .peers.side import PEERS, Source, can_run, run_peer
 from .publish import SingleTopics, publish
 from .sides import Measured, Tuning, run_per_event_agent, run_processor
-from .world import Side, World, copy_ledger, create_side, create_topics, running
-
-__all__ = ["Plan", "Round", "Row", "measure_round", "running"]
+from .world import Side, World, copy_ledger, create_side, create_topics
 
 SAMPLE_USERS = 300
 """Users whose progress is counted by hand."""
@@ -90,8 +88,7 @@ async def measure_round(plan: Plan, world: World, console: Console) -> Round:
     await create_topics(world, [single.whole, single.part], PEER_PARTITIONS)
     users = range(0, plan.users, every)
     sample = frozenset(random.Random(plan.seed).sample(users, min(SAMPLE_USERS, len(users))))
-    rng = random.Random(plan.seed)
-    known = [user for user in range(plan.users) if rng.random() * 100 >= plan.new_users]
+    known = known_users(plan.users, plan.new_users, plan.seed)
     for side, part_of_known in ((whole, known), (part, [user for user in known if user % every == 0])):
         with bar(console, "missions issued", len(part_of_known)) as told:
             await issue_to(side, part_of_known, stream.since, told)

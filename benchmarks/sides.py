@@ -11,10 +11,11 @@ from time import perf_counter
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.processor.settings import ProcessorSettings
 from services.stack.paths import PROJECT
 from services.stack.ports import LOOPBACK
 from services.stack.processes import log_tail
-from services.stack.roles import ROLE_PLANS, Role
+from services.stack.roles import Role
 
 from .machine import Load, Meter
 from .sql import queries
@@ -63,10 +64,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Settings of the processor that may be tried."""
+    """Settings of the processor that may be tried; as given, its own defaults."""
 
-    batch_size_max: int
-    lanes_max: int
+    batch_size_max: int = ProcessorSettings.model_fields["batch_size_max"].default
+    lanes_max: int = ProcessorSettings.model_fields["lanes_max"].default
 
     def environment(self) -> dict[str, str]:
         """As the role reads them."""
@@ -75,8 +76,7 @@ class Tuning:
 
 async def run_processor(world: World, side: Side, records: int, tuning: Tuning, told: Told) -> Measured:
     """`missions processor` on `records` records, from the first move of a ledger position until all have arrived."""
-    plan = next(plan for plan in ROLE_PLANS if plan.name == "processor")
-    role = Role(plan, world.directory, world.ports)
+    role = world.role("processor")
     async with connected(side.addresses.postgres_dsn) as pool:
         await pool.execute(_SQL["checkpoint"])
         role.start({**side.environment(), **tuning.environment()})

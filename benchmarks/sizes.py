@@ -1,35 +1,28 @@
 """`python -m benchmarks.sizes`: bytes of Postgres, WAL and Redis by the row, the event and the user, of the events of `make bench`."""
 
 import argparse
-import asyncio
 import json
 import random
-import signal
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
-import uvloop
 from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
-from services.adapters.logs import configure_logs
-from services.cli.console import board, faults_as_lines
-from services.stack.paths import PROJECT
+from services.cli.console import faults_as_lines
 
 from .events import Stream, user_id
 from .known_users import issue_to
 from .publish import publish
-from .rounds import bar, running
+from .report import RESULTS, tell_written
+from .rounds import bar
 from .sides import Tuning, run_processor
 from .sql import queries
-from .world import World, connected, create_side
+from .world import World, begin, connected, create_side, on_fresh_servers
 
-RESULTS = Path(__file__).parent / "results" / "sizes.json"
 SAMPLE_KEYS = 500
 SHOWN_BYTES = 64 * 1024
 """Tables below this are the deployment's, not the users'."""
@@ -94,20 +87,17 @@ def main() -> int:
     """Measures one run."""
     arguments = _arguments()
     console = Console()
-    configure_logs("benchmark", "WARNING")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: with the servers stopped
-    with faults_as_lines(), ExitStack() as stack:
-        with board(console) as shown:
-            world = stack.enter_context(running(shown.tell))
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            sizes = runner.run(_measure(arguments, world, console))
+    begin()
+    with faults_as_lines():
+        sizes = on_fresh_servers(lambda world: _measure(arguments, world, console), console)
     _show(sizes, console)
     sizing = Sizing(arguments.for_users, arguments.for_events, arguments.for_days)
     for what, gigabytes in sizing.gigabytes(sizes).items():
         console.print(f"{what}: {gigabytes:,.1f} GB", highlight=False)
     document = {"settings": vars(arguments), "sizes": asdict(sizes), "sizing": dict(sizing.gigabytes(sizes))}
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    console.print(f"written: {RESULTS.relative_to(PROJECT)}", style="dim")
+    path = RESULTS / "sizes.json"
+    path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    tell_written(path, console)
     return 0
 
 
@@ -121,7 +111,7 @@ async def _measure(arguments: argparse.Namespace, world: World, console: Console
     async with connected(side.addresses.postgres_dsn) as pool:
         before = await pool.fetchval(_SQL["wal_position"])
         with bar(console, "events applied", filled.whole.records) as told:
-            await run_processor(world, side, filled.whole.records, Tuning(10_000, 4), told)
+            await run_processor(world, side, filled.whole.records, Tuning(), told)
         wal = await pool.fetchval(_SQL["wal_since"], before)
         await pool.execute("vacuum analyze")
         tables = [TableSize(*row) for row in await pool.fetch(_SQL["table_sizes"])]

@@ -1,12 +1,18 @@
 """Servers of the benchmark's own, and on them a deployment for each side: its database, topics, key prefix and catalogue."""
 
+import asyncio
+import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+import uvloop
+from rich.console import Console
 
 from mission_events import TOPICS_IN, TOPICS_OUT
 from services.adapters.catalogue_files import default_missions
@@ -14,8 +20,11 @@ from services.adapters.kafka.admin import ensure_topics
 from services.adapters.ledger.catalogue import CatalogueStore
 from services.adapters.ledger.connection import Pool, open_pool
 from services.adapters.ledger.migrate import migrate
+from services.adapters.logs import configure_logs
+from services.cli.console import board
 from services.stack.ports import Ports
 from services.stack.providers import embedded_servers
+from services.stack.roles import ROLE_PLANS, Role
 from services.stack.server import Addresses, Progress, Servers
 
 from .sql import queries
@@ -28,6 +37,8 @@ PROJECTION_TIMEOUT_SECONDS = 10.0
 
 _SQL = queries("measure")
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -36,6 +47,10 @@ class World:
     servers: Servers
     directory: Path
     ports: Ports
+
+    def role(self, name: str) -> Role:
+        """One of the five roles, not started yet."""
+        return Role(next(plan for plan in ROLE_PLANS if plan.name == name), self.directory, self.ports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,21 @@ def running(progress: Progress) -> Iterator[World]:
             yield World(servers, directory, ports)
         finally:
             servers.stop()
+
+
+def begin(log_level: str = "WARNING") -> None:
+    """What every benchmark does first: SIGTERM ends it as Ctrl-C does, with the servers stopped."""
+    configure_logs("benchmark", log_level)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def on_fresh_servers(measure: Callable[[World], Coroutine[Any, Any, Result]], console: Console) -> Result:
+    """Runs `measure` on servers of its own, which are shown while they start, and stopped at the end."""
+    with ExitStack() as stack:
+        with board(console) as shown:
+            world = stack.enter_context(running(shown.tell))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(measure(world))
 
 
 async def create_side(name: str, world: World) -> Side:
