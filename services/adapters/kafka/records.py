@@ -142,6 +142,6 @@ class Watch:
     """Retention has overtaken the ledger's position: records [position, log_start) are lost. An alarm."""
     on_reseek: Callable[[PartitionId, str], None] = _ignore
     """A partition went back to the ledger's position: (partition, "fenced" | "skipped" | "out-of-range" | "resumed" |
-    "topic-changed")."""
+    "topic-changed" | "went-back")."""
     on_halt: Callable[[PartitionId, str], None] = _ignore
     """A partition was stopped: (partition, reason). An alarm."""

@@ -66,6 +66,11 @@ class Seeker:
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, RETRY_MAX_S)
 
+    async def behind(self, confirmed: Mapping[PartitionId, int]) -> set[PartitionId]:
+        """The partitions whose position in the ledger is before the offset up to which it had confirmed."""
+        known = await self._positions(confirmed.keys())
+        return {partition for partition, offset in confirmed.items() if known.get(partition, offset) < offset}
+
     async def _seek(
         self, log: Log, partitions: AbstractSet[PartitionId]
     ) -> tuple[dict[PartitionId, int], dict[PartitionId, Halt]]:

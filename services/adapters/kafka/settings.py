@@ -47,4 +47,7 @@ class WorkerSettings:
     lookback: int = 0
     """Offsets before the ledger's position at which a seek begins. The handler is given records again that are applied
     already, so that it can finish what a killed worker had left to do after its commit."""
+    ledger_look_s: float = 5.0
+    """Between two looks at whether the ledger is behind what it had confirmed: what a crash of Postgres takes from a partition
+    without new records is applied again this much later. One small query for each."""
     security: Mapping[str, object] = field(default_factory=dict)

@@ -111,6 +111,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc] # Faust's classes ar
         read_to = self._thread.position_of(tp)
         return int(stretch.applied_to) if read_to is None else int(read_to)
 
+    def confirmed(self) -> dict[Any, int]:
+        """The offset up to which the ledger has confirmed each partition that is being read."""
+        stretches = list(self._thread.stretches.items())
+        return {tp: stretch.applied_to for tp, stretch in stretches if not stretch.stopped}
+
     def out_of_range(self, tp: Any) -> None:
         """The broker has no record at the position: the thread has ended the stretch."""
         self.app.batches.out_of_range(tp)

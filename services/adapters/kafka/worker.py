@@ -88,14 +88,15 @@ class Worker:
         for number in signals:
             loop.add_signal_handler(number, self.stop)
         self._app = create_app(self, self._topics)
-        watch_crash = asyncio.create_task(self._watch_crash(self._app))
+        side_work = [asyncio.create_task(work) for work in (self._watch_crash(self._app), self._follow_ledger())]
         starting = asyncio.create_task(self._app.start())
         starting.add_done_callback(self._started)
         try:
             await self._stop.wait()
         finally:
             await self._shut_down(self._app, starting)
-            watch_crash.cancel()
+            for task in side_work:
+                task.cancel()
             for number in signals:
                 loop.remove_signal_handler(number)
         if self._failure is not None:
@@ -293,6 +294,27 @@ class Worker:
         while not app.crashed:  # noqa: ASYNC110 - Faust's event may be set from another thread, where nothing wakes us
             await asyncio.sleep(CRASH_POLL_S)
         self.broken(app.crash_reason or RuntimeError("Faust has crashed without a reason"))
+
+    async def _follow_ledger(self) -> None:
+        """Sends partitions back whose position went back, as Postgres' does when it loses its last commits in a crash. A lane sees
+        that at its next record; a partition to which none comes has nobody else to see it."""
+        while True:
+            await asyncio.sleep(self.settings.ledger_look_s)
+            if not self.ready():
+                continue
+            confirmed = self._confirmed()
+            try:
+                behind = await self._seeker.behind(confirmed) if confirmed else set()
+            except Exception as error:  # noqa: BLE001 - whatever it is, a position that can't be read is no state to go on from
+                self.broken(error)
+                return
+            # What has been sought meanwhile is where the ledger was then.
+            for partition in behind & {p for p, offset in self._confirmed().items() if offset >= confirmed.get(p, 0)}:
+                _log.warning("%s was confirmed up to %d: the ledger went back", partition, confirmed[partition])
+                self.reseek(partition, "went-back")
+
+    def _confirmed(self) -> dict[PartitionId, int]:
+        return {PartitionId(*tp): offset for tp, offset in self._consumer.confirmed().items()}
 
     async def _shut_down(self, app: BatchApp, starting: asyncio.Task[None]) -> None:
         guard = threading.Timer(DRAIN_S, _abandon)

@@ -88,11 +88,16 @@ async def running(
     seen: Seen | None = None,
     batch_size_max: int = 4000,
     lookback: int = 0,
+    ledger_look_s: float = PATIENCE_S,
     prepare: Callable[[Worker], None] = lambda worker: None,
 ) -> AsyncIterator[Worker]:
     """A worker that has joined its group, stopped at the end."""
     settings = WorkerSettings(
-        bootstrap=bootstrap, group=group or new_group(), batch_size_max=batch_size_max, lookback=lookback
+        bootstrap=bootstrap,
+        group=group or new_group(),
+        batch_size_max=batch_size_max,
+        lookback=lookback,
+        ledger_look_s=ledger_look_s,
     )
     worker = build_worker(settings, topics, handle or ledger.handle, ledger.positions, (seen or Seen()).watch())
     prepare(worker)

@@ -126,6 +126,31 @@ async def test_a_batch_lost_between_client_and_lane_is_fetched_again(
     assert ledger.applied[partition] == list(range(500))
 
 
+async def test_a_ledger_that_went_back_is_followed_though_no_record_comes(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    """As after a crash of Postgres, which takes its last commits with it where nobody waited for the disk."""
+    topic = await make_topic(partitions=3)
+    lost, kept, never_read = (PartitionId(topic, number) for number in range(3))
+    ledger, seen = Ledger(), Seen()
+    for partition in (lost, kept):
+        await fill(publisher, topic, 10, partition.partition)
+    async with running(bootstrap, [topic], ledger, seen=seen, ledger_look_s=0.1) as worker:
+        await until(lambda: ledger.count == 20, "all are applied")
+        asked = ledger.asked
+        await until(lambda: ledger.asked > asked + 2, "the ledger is looked at")
+        assert seen.reseeks == []
+
+        ledger.at[lost] = 7
+        await until(lambda: ledger.at[lost] == 10, "what was lost is applied again")
+        asked = ledger.asked
+        await until(lambda: ledger.asked > asked + 2, "the ledger is looked at")
+        assert worker.marks().keys() == {lost, kept, never_read}
+    assert seen.reseeks == [(lost, "went-back")]
+    assert ledger.applied[lost] == [*range(10), *range(7, 10)]
+    assert ledger.applied[kept] == list(range(10))
+
+
 async def test_a_hole_at_the_place_sought_is_accepted_and_reported(bootstrap: str, make_topic: MakeTopic) -> None:
     topic = await make_topic()
     partition = PartitionId(topic, 0)
