@@ -166,6 +166,10 @@ bench-sizes: venv ## bytes by the row, the event and the user, and what a deploy
 bench-latency: venv ## from an event to its progress in GET /missions, at 200, 2,000 and 10,000 events/s
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
+.PHONY: bench-http
+bench-http: venv ## GET /missions and claims under load, beside a route that does nothing (needs Node)
+	@$(BIN)/python -m benchmarks.http_load $(ARGS)
+
 .PHONY: bench-profile
 bench-profile: venv ## where the time of an event goes, by program and by function
 	@$(BIN)/python -m benchmarks.profile --functions $(ARGS)

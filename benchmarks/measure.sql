@@ -52,3 +52,9 @@ select coalesce(p.relname, c.relname) as table, sum(pg_relation_size(c.oid))::bi
 from pg_class c left join pg_inherits i on i.inhrelid = c.oid left join pg_class p on p.oid = i.inhparent
 where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and c.reltuples > 0
 group by 1 order by 2 desc
+
+-- name: claimable
+select user_id, assignment_id::text from assignment where mission_id = $1 and status = 'COMPLETED' order by assignment_id
+
+-- name: grants
+select count(*) from reward_grant

@@ -1,0 +1,248 @@
+"""`python -m benchmarks.http_load`: `GET /missions` and `POST /missions/claim` under load, beside a route that does nothing."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import aiohttp
+from rich.console import Console
+from rich.table import Table
+
+from mission_events import LessonCompleted, encode_event
+from services.adapters.kafka.producer import Outgoing, Publisher
+from services.adapters.tokens import TokenKind, TokenSettings, mint
+from services.cli.console import faults_as_lines
+from services.stack.ports import LOOPBACK, free_ports
+
+from .events import user_id
+from .known_users import issue_to
+from .load_generator import Seen, install, send
+from .machine import description
+from .report import RESULTS, tell_written
+from .rounds import bar
+from .sql import queries
+from .world import Side, World, begin, connected, create_side, on_fresh_servers
+
+CLAIMED_MISSION = "daily-lesson-1"
+APPLIED_SECONDS_MAX = 120.0
+STARTED_SECONDS_MAX = 30.0
+POLL_SECONDS = 0.2
+
+NOTHING, READ, CLAIM, AGAIN = (
+    "a route that does nothing",
+    "GET /missions",
+    "POST /missions/claim",
+    "the same claim again",
+)
+
+_SQL = queries("measure")
+
+Requests = list[dict[str, Any]]
+
+
+@dataclass
+class Found:
+    """What came of every turn, by what was asked."""
+
+    turns: dict[str, list[Seen]] = field(default_factory=dict)
+
+    def add(self, what: str, seen: Seen) -> None:
+        """One turn."""
+        self.turns.setdefault(what, []).append(seen)
+
+    def per_second(self, what: str) -> float:
+        """Median of the turns."""
+        return median(seen.per_second for seen in self.turns[what])
+
+    def ratio(self, what: str) -> float:
+        """To the route that does nothing, median over the turns of the ratio within one turn."""
+        pairs = zip(self.turns[what], self.turns[NOTHING], strict=True)
+        return median(seen.per_second / nothing.per_second for seen, nothing in pairs)
+
+    def refused(self, what: str) -> int:
+        """Answers other than 2xx, and none, in all turns."""
+        return sum(seen.refused for seen in self.turns[what])
+
+
+def main() -> int:
+    """Measures in turns on the same servers. Exit code 1 when something was refused, 0 whatever the figures are."""
+    arguments = _arguments()
+    console = Console()
+    begin("ERROR")
+    load = os.getloadavg()[0]
+    with faults_as_lines():
+        generator = install()
+        found = on_fresh_servers(lambda world: _measure(arguments, world, generator, console), console)
+    table = Table("", "requests/s", "of nothing", "p50 ms", "p99 ms", "answered", "refused", box=None)
+    for what, turns in found.turns.items():
+        p50, p99 = median(seen.p50_ms for seen in turns), median(seen.p99_ms for seen in turns)
+        answered = sum(seen.answered for seen in turns)
+        table.add_row(
+            what, f"{found.per_second(what):,.0f}", f"{found.ratio(what):.2f} x", f"{p50:g}", f"{p99:g}",
+            f"{answered:,}", str(found.refused(what)),
+        )  # fmt: skip
+    console.print(table)
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    settings = {**vars(arguments), "results": None, "load average before": load, **description()}
+    document = {what: [asdict(seen) for seen in turns] for what, turns in found.turns.items()}
+    path = arguments.results / "http_load.json"
+    path.write_text(json.dumps({"settings": settings, "turns": document}, indent=1) + "\n", "utf-8")
+    tell_written(path, console)
+    return 1 if any(found.refused(what) for what in found.turns) else 0
+
+
+async def _measure(arguments: argparse.Namespace, world: World, generator: Path, console: Console) -> Found:
+    side = await create_side("processor", world)
+    now = datetime.now(UTC)
+    claims = arguments.claims * arguments.turns
+    with bar(console, "missions issued", arguments.users + claims) as told:
+        await issue_to(side, range(arguments.users + claims), now, told)
+    tokens = TokenSettings(environment="development", development_key_file=world.directory / "development-key.pem")
+    await _complete(world, side, range(arguments.users, arguments.users + claims), now)
+    targets = await _claimable(side, claims)
+    found = Found()
+    async with _roles(world, side, tokens), _nothing(tokens) as nothing:
+        api = f"http://{LOOPBACK}:{world.ports.api}"
+        readers = [user_id(user) for user in range(arguments.users)]
+        for turn in range(arguments.turns):
+            mine = targets[turn * arguments.claims : (turn + 1) * arguments.claims]
+            claim = [_claim(tokens, user, assignment) for user, assignment in mine]
+            asked: list[tuple[str, str, Requests, float | None]] = [
+                (NOTHING, nothing, [_get(tokens, user, "/nothing") for user in readers], arguments.seconds),
+                (READ, api, [_get(tokens, user, "/missions") for user in readers], arguments.seconds),
+                (CLAIM, api, claim, None),
+                (AGAIN, api, claim, None),
+            ]
+            for what, url, requests, seconds in asked:
+                with console.status(f"turn {turn + 1} of {arguments.turns}: {what}"):
+                    found.add(what, await send(generator, url, requests, arguments.connections, seconds))
+        await _check_grants(side, claims)
+    return found
+
+
+async def _complete(world: World, side: Side, users: range, now: datetime) -> None:
+    """One lesson for each of these users, which completes `CLAIMED_MISSION`; returns when the processor has applied them."""
+    lesson = LessonCompleted(
+        lesson_id="lesson-1", chapter_id="chapter-1", unit_id="unit-1", language="python", lesson_type="core",
+        hearts_lost=0, duration_seconds=60,
+    )  # fmt: skip
+    async with Publisher(side.addresses.kafka_bootstrap, client_id="benchmark") as publisher:
+        await publisher.publish_all(
+            Outgoing(
+                f"{side.prefix}learning.lesson-completed",
+                user_id(user).encode(),
+                encode_event(lesson, event_id=f"lesson-{user}", source="benchmark", subject=user_id(user), time=now),
+            )
+            for user in users
+        )
+    role = world.role("processor")
+    role.start(side.environment())
+    try:
+        async with connected(side.addresses.postgres_dsn) as pool, asyncio.timeout(APPLIED_SECONDS_MAX):
+            while await pool.fetchval(_SQL["positions"]) < len(users):  # noqa: ASYNC110 - the processor's progress
+                await asyncio.sleep(POLL_SECONDS)
+    finally:
+        await asyncio.to_thread(role.stop)
+
+
+async def _claimable(side: Side, amount: int) -> list[tuple[str, str]]:
+    async with connected(side.addresses.postgres_dsn) as pool:
+        rows = await pool.fetch(_SQL["claimable"], CLAIMED_MISSION)
+    if len(rows) != amount:
+        raise RuntimeError(f"{len(rows)} of {amount} lessons completed {CLAIMED_MISSION}")
+    return [(row["user_id"], row["assignment_id"]) for row in rows]
+
+
+async def _check_grants(side: Side, amount: int) -> None:
+    async with connected(side.addresses.postgres_dsn) as pool:
+        grants = await pool.fetchval(_SQL["grants"])
+    if grants != amount:
+        raise RuntimeError(f"{amount} assignments were claimed, each twice, and the ledger has {grants} grants")
+
+
+@asynccontextmanager
+async def _roles(world: World, side: Side, tokens: TokenSettings) -> AsyncIterator[None]:
+    environment = {
+        **side.environment(),
+        "MISSIONS_ENVIRONMENT": "development",
+        "MISSIONS_DEVELOPMENT_KEY_FILE": str(tokens.development_key_file),
+        "MISSIONS_RATE_LIMITS": "false",
+    }
+    roles = [world.role(name) for name in ("claims", "api")]
+    try:
+        for role in roles:
+            role.start(environment)
+        for role in roles:
+            await asyncio.to_thread(role.wait_ready)
+        yield
+    finally:
+        for role in roles:
+            await asyncio.to_thread(role.stop)
+
+
+@asynccontextmanager
+async def _nothing(tokens: TokenSettings) -> AsyncIterator[str]:
+    """The address of `benchmarks.nothing`, in a process of its own."""
+    (port,) = free_ports(1)
+    command = ["-m", "benchmarks.nothing", "--port", str(port), "--key", str(tokens.development_key_file)]
+    process = await asyncio.create_subprocess_exec(sys.executable, *command)
+    url = f"http://{LOOPBACK}:{port}"
+    try:
+        async with aiohttp.ClientSession() as http, asyncio.timeout(STARTED_SECONDS_MAX):
+            while not await _answers(http, f"{url}/openapi.json"):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(POLL_SECONDS)
+        yield url
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _answers(http: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with http.get(url) as answer:
+            return answer.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
+
+
+def _headers(tokens: TokenSettings, user: str) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {mint(tokens, user, TokenKind.USER, timedelta(hours=1))}"}
+
+
+def _get(tokens: TokenSettings, user: str, path: str) -> dict[str, Any]:
+    return {"method": "GET", "path": path, "headers": _headers(tokens, user)}
+
+
+def _claim(tokens: TokenSettings, user: str, assignment: str) -> dict[str, Any]:
+    headers = {**_headers(tokens, user), "Content-Type": "application/json"}
+    body = json.dumps({"assignment_id": assignment})
+    return {"method": "POST", "path": "/missions/claim", "headers": headers, "body": body}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.http_load", description=__doc__)
+    add = parser.add_argument
+    add("--seconds", type=float, default=10, help="of reads in each turn (%(default)s)")
+    add("--turns", type=int, default=3, help="of everything, one after the other (%(default)s)")
+    add("--users", type=int, default=2000, help="who read, a multiple of the connections (%(default)s)")
+    add("--claims", type=int, default=2000, help="in each turn, a multiple of the connections (%(default)s)")
+    add("--connections", type=int, default=20, help="that are open at once (%(default)s)")
+    add("--results", type=Path, default=RESULTS, help="folder for the figures (%(default)s)")
+    arguments = parser.parse_args()
+    for name in ("users", "claims"):
+        if getattr(arguments, name) % arguments.connections:
+            parser.error(f"--{name} must be a multiple of --connections ({arguments.connections})")
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())
