@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -99,19 +99,18 @@ def addresses(servers: Servers) -> Addresses:
 
 
 @pytest.fixture(scope="session")
-async def postgres_dsn_factory(addresses: Addresses) -> AsyncIterator[DatabaseFactory]:
-    """`await postgres_dsn_factory()` makes a new empty database; `template=` names one to clone. Gives its DSN."""
-    made: list[str] = []
+def postgres_dsn_factory(addresses: Addresses) -> DatabaseFactory:
+    """`await postgres_dsn_factory()` makes a new empty database; `template=` names one to clone. Gives its DSN.
+
+    Nobody drops them: they go with the session's server, and each drop would wait for a checkpoint.
+    """
 
     async def make(template: str = "template0") -> str:
         name = f"t_{uuid.uuid4().hex[:12]}"
         await _execute(addresses.postgres_dsn, f'CREATE DATABASE {name} TEMPLATE "{template}"')
-        made.append(name)
         return urlsplit(addresses.postgres_dsn)._replace(path=f"/{name}").geturl()
 
-    yield make
-    for name in made:
-        await _execute(addresses.postgres_dsn, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    return make
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_the_versions_are_those_that_were_read() -> None:
                 "_assignment", "_count", "_end_stretches", "_seek_from", "_wake",
                                                               "_topic_ids", "freed", "has_room", "position_of", "seek_from",
                                                               "topic_ids"}),
-        (BatchConsumer, driver.Consumer, {"applied_to", "hold", "out_of_range", "seek_from", "topic_ids"}),
+        (BatchConsumer, driver.Consumer, {"applied_to", "confirmed", "hold", "out_of_range", "seek_from", "topic_ids"}),
     ],
 )  # fmt: skip
 def test_every_override_overrides_something(ours: type, base: type, added: set[str]) -> None:
