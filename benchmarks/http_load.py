@@ -37,12 +37,8 @@ APPLIED_SECONDS_MAX = 120.0
 STARTED_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.2
 
-NOTHING, READ, CLAIM, AGAIN = (
-    "a route that does nothing",
-    "GET /missions",
-    "POST /missions/claim",
-    "the same claim again",
-)
+NOTHING, READ = "a route that does nothing", "GET /missions"
+CLAIM, AGAIN, DIRECT = "POST /missions/claim", "the same claim again", "and again, not through the api"
 
 _SQL = queries("measure")
 
@@ -121,6 +117,7 @@ async def _measure(arguments: argparse.Namespace, world: World, generator: Path,
                 (READ, api, [_get(tokens, user, "/missions") for user in readers], arguments.seconds),
                 (CLAIM, api, claim, None),
                 (AGAIN, api, claim, None),
+                (DIRECT, f"http://{LOOPBACK}:{world.ports.claims}", claim, None),
             ]
             for what, url, requests, seconds in asked:
                 with console.status(f"turn {turn + 1} of {arguments.turns}: {what}"):
@@ -166,7 +163,7 @@ async def _check_grants(side: Side, amount: int) -> None:
     async with connected(side.addresses.postgres_dsn) as pool:
         grants = await pool.fetchval(_SQL["grants"])
     if grants != amount:
-        raise RuntimeError(f"{amount} assignments were claimed, each twice, and the ledger has {grants} grants")
+        raise RuntimeError(f"{amount} assignments were claimed, each three times, and the ledger has {grants} grants")
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-import httpx
 from fastapi import FastAPI
 
 from mission_events import TOPICS_IN
@@ -46,7 +45,7 @@ from services.operations.startup import (
 )
 
 from . import routes_admin, routes_dead_letters, routes_questions, routes_service, routes_user
-from .forward_claims import claims_client, claims_router
+from .forward_claims import ClaimsClient, claims_router
 from .manage_missions import ManageMissions
 from .read_missions import LedgerUnavailable, ReadMissions
 from .routes_admin import drafts_router, publishing_router
@@ -77,7 +76,7 @@ class Parts:
     read: ReadMissions
     take: TakeEvents
     reset: ResetPeriods
-    claims: httpx.AsyncClient | None = None
+    claims: ClaimsClient | None = None
     """Where POST /missions/claim is passed on to; without it the route is absent."""
     questions: SelectQuestions | None = None
     """The question selector; without it the route is absent."""
@@ -174,7 +173,7 @@ async def _parts(
             lambda: Publisher(settings.kafka_bootstrap, client_id="missions-api", security=security)
         )
         closing.push_async_callback(events.close)
-        claims = claims_client(str(settings.claims_url)) if settings.claims_url else None
+        claims = ClaimsClient(str(settings.claims_url)) if settings.claims_url else None
         if claims is not None:
             closing.push_async_callback(claims.aclose)
         chooser = partition_chooser(settings)

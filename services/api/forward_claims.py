@@ -1,6 +1,9 @@
 """Passes POST /missions/claim on to the claims role, so that app clients have one address for every call."""
 
-import httpx
+import re
+from collections.abc import Mapping
+
+import aiohttp
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -15,6 +18,9 @@ from services.adapters.problems import (
     unavailable,
 )
 
+CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""What aiohttp sends in no header; a sign that is as little allowed stands for it, so that the claims role refuses the value."""
+
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 12.0
 """The claims role answers or gives up within 10 s."""
@@ -27,17 +33,32 @@ RESPONSE_HEADERS = ("content-type", "www-authenticate", "retry-after", "allow", 
 """What is passed on, each way. The rest belongs to one connection or is nobody's business."""
 
 
-def claims_client(base_url: str) -> httpx.AsyncClient:
-    """The client to forward with; whoever makes it closes it."""
-    return httpx.AsyncClient(
-        base_url=base_url,
-        timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-        limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
-        trust_env=False,
-    )
+class ClaimsClient:
+    """Connections to the claims role. aiohttp's: httpx took four milliseconds of a core for each claim that it passed on."""
+
+    def __init__(self, base_url: str) -> None:
+        self._url = f"{base_url.rstrip('/')}/missions/claim"
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of the answer. Raises TimeoutError and aiohttp's ClientError."""
+        if self._session is None:  # it belongs to the event loop that runs now
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+                timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("User-Agent", "Content-Type"),
+            )
+        async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+            return answer.status, answer.headers, await answer.read()
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        if self._session is not None:
+            await self._session.close()
 
 
-def claims_router(client: httpx.AsyncClient) -> APIRouter:
+def claims_router(client: ClaimsClient) -> APIRouter:
     """The forwarding route."""
     router = APIRouter()
 
@@ -48,24 +69,23 @@ def claims_router(client: httpx.AsyncClient) -> APIRouter:
         _idempotency_key: IdempotencyKey = None,  # described here, checked there
     ) -> Response:
         body = await read_body(request, BODY_BYTES_MAX)
-        # As bytes: a value need not be ASCII, and what is wrong with one is for the claims role to say.
-        headers: dict[bytes, bytes] = {}
-        for name, value in request.headers.raw:
-            if name.decode("latin-1") in REQUEST_HEADERS:
-                headers.setdefault(name, value)
+        headers: dict[str, str] = {}
+        for raw_name, value in request.headers.raw:
+            name = raw_name.decode("latin-1")
+            if name in REQUEST_HEADERS:  # what is wrong with a value is for the claims role to say
+                headers.setdefault(name, CONTROLS.sub("\ufffd", value.decode("utf-8", "replace")))
         if request.client is not None:
-            headers[b"x-forwarded-for"] = request.client.host.encode()
-        message = client.build_request("POST", "/missions/claim", content=body, headers=headers)
+            headers["x-forwarded-for"] = request.client.host
         try:
-            answer = await client.send(message)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            status, answered, content = await client.send(body, headers)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise unavailable("The claims service") from None
-        except httpx.TimeoutException:
+        except TimeoutError:
             raise _again(GATEWAY_TIMEOUT, f"The claims service took longer than {ANSWER_SECONDS:g} s") from None
-        except httpx.HTTPError:
+        except aiohttp.ClientError:
             raise _again(BAD_GATEWAY, "The claims service broke off its answer") from None
-        passed = {name: answer.headers[name] for name in RESPONSE_HEADERS if name in answer.headers}
-        return Response(answer.content, answer.status_code, headers=passed)
+        passed = {name: answered[name] for name in RESPONSE_HEADERS if name in answered}
+        return Response(content, status, headers=passed)
 
     return router
 

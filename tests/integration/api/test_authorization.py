@@ -6,6 +6,7 @@ import hmac
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,11 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI
 
 from mission_events import TOPICS_IN
+from services.adapters.http_server import HttpServer, running
 from services.adapters.jwks import Jwks
 from services.adapters.kafka.admin import end_offsets
 from services.adapters.ledger.connection import Pool
 from services.adapters.tokens import TokenKind, TokenSettings, TokenVerifier, mint
 from services.api.app import Parts, create_app
+from services.api.forward_claims import ClaimsClient
 from services.claims.app import create_app as create_claims_app
 from services.claims.claim_reward import ClaimReward
 from services.stack.server import Addresses
@@ -101,8 +104,8 @@ async def world(
 ) -> AsyncIterator[World]:
     """Ada and Bob have each something to claim; there is a draft, a mission that is live, and a dead letter."""
     claims_app = create_claims_app(claim_reward, parts.verifier, clock)
-    transport = httpx.ASGITransport(claims_app, raise_app_exceptions=True)
-    async with httpx.AsyncClient(transport=transport, base_url="http://claims") as forwarding:
+    server = HttpServer(claims_app, "127.0.0.1", 0, variable="MISSIONS_HTTP_PORT")
+    async with running(server), aclosing(ClaimsClient(f"http://127.0.0.1:{server.port}")) as forwarding:
         app = create_app(replace(parts, claims=forwarding), clock)
         topics = [LETTERS, *(topic.with_prefix(topic_prefix).name for topic in TOPICS_IN)]
         world = World(app, claims_app, provider, pool, addresses, topics)

@@ -29,7 +29,7 @@ async def network(claim_reward: ClaimReward, verifier: TokenVerifier, clock: Clo
 @pytest.fixture
 async def api(parts: Parts, network: Proxy, tokens: TokenSettings, clock: Clock) -> AsyncIterator[Client]:
     """The api role that passes claims on."""
-    claims = forward_claims.claims_client(f"http://127.0.0.1:{network.port}")
+    claims = forward_claims.ClaimsClient(f"http://127.0.0.1:{network.port}")
     client = client_of(create_app(replace(parts, claims=claims), clock), tokens)
     yield client
     await client.http.aclose()
@@ -104,12 +104,13 @@ async def test_a_claims_role_that_is_away_is_a_problem_that_passes(
 
 
 async def test_nobody_listening_is_a_503(parts: Parts, tokens: TokenSettings, clock: Clock) -> None:
-    async with forward_claims.claims_client("http://127.0.0.1:9") as nowhere:
-        client = client_of(create_app(replace(parts, claims=nowhere), clock), tokens)
-        response = await client.claim("fay", "some-id")
-        problem(response, 503, "unavailable")
-        assert int(response.headers["retry-after"]) >= 1
-        await client.http.aclose()
+    nowhere = forward_claims.ClaimsClient("http://127.0.0.1:9")
+    client = client_of(create_app(replace(parts, claims=nowhere), clock), tokens)
+    response = await client.claim("fay", "some-id")
+    problem(response, 503, "unavailable")
+    assert int(response.headers["retry-after"]) >= 1
+    await client.http.aclose()
+    await nowhere.aclose()
 
 
 async def test_without_a_claims_url_the_route_is_absent(parts: Parts, tokens: TokenSettings, clock: Clock) -> None:

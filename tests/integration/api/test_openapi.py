@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from services.api.app import Parts, create_app
-from services.api.forward_claims import claims_client
+from services.api.forward_claims import ClaimsClient
 from services.claims.app import create_app as create_claims_app
 from services.claims.claim_reward import ClaimReward
 
@@ -17,7 +17,7 @@ from services.claims.claim_reward import ClaimReward
 def documents(parts: Parts, claim_reward: ClaimReward) -> list[dict[str, Any]]:
     """Of the api role with forwarding, and of the claims role."""
     apps: list[FastAPI] = [
-        create_app(replace(parts, claims=claims_client("http://127.0.0.1:9"))),
+        create_app(replace(parts, claims=ClaimsClient("http://127.0.0.1:9"))),
         create_claims_app(claim_reward, parts.verifier),
     ]
     return [app.openapi() for app in apps]
