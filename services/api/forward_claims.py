@@ -45,7 +45,10 @@ class ClaimsClient:
         if self._session is None:  # it belongs to the event loop that runs now
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
-                timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS),
+                # `connect` is the wait for a free connection too: nothing was sent yet, so that is a 503.
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("User-Agent", "Content-Type"),
             )
