@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -23,10 +22,9 @@ from services.stack.roles import Role
 from .chart import OURS, THEIRS, save
 from .events import Stream
 from .known_users import issue_to
-from .machine import description
 from .paced import Paced, publish_at
 from .publish import publish
-from .report import RESULTS, tell_written
+from .report import RESULTS, keep, tell_written
 from .rounds import bar
 from .sql import queries
 from .world import Side, World, begin, create_side, on_fresh_servers
@@ -243,10 +241,8 @@ def main() -> int:
         with faults_as_lines():
             course = on_fresh_servers(partial(runs[name], arguments, console=console), console)
         found = judge_outage(course, arguments.rate) if name == "outage" else judge_backlog(course)
-        settings = {**vars(arguments), "results": None, "load average before": load, **description()}
-        arguments.results.mkdir(parents=True, exist_ok=True)
         path = arguments.results / f"catch_up_{name}.json"
-        path.write_text(json.dumps({"settings": settings, "found": found, **asdict(course)}, indent=1) + "\n", "utf-8")
+        keep(path, vars(arguments), load, {"found": found, **asdict(course)})
         for written in (path, *draw(name, course, arguments.results)):
             tell_written(written, console)
         for what, value in found.items():

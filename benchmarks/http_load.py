@@ -4,38 +4,39 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import aiohttp
 from rich.console import Console
 from rich.table import Table
 
 from mission_events import LessonCompleted, encode_event
 from services.adapters.kafka.producer import Outgoing, Publisher
-from services.adapters.tokens import TokenKind, TokenSettings, mint
+from services.adapters.tokens import TokenSettings
 from services.cli.console import faults_as_lines
-from services.stack.ports import LOOPBACK, free_ports
+from services.stack.paths import PROJECT
+from services.stack.ports import LOOPBACK, free_ports, is_open
+from services.stack.processes import BackgroundProcess
+from services.stack.roles import READY_SECONDS, STOP_SECONDS
 
+from .callers import development_tokens, running_roles, user_headers
 from .events import user_id
 from .known_users import issue_to
 from .load_generator import Seen, install, send
-from .machine import description
-from .report import RESULTS, tell_written
+from .report import RESULTS, keep, tell_written
 from .rounds import bar
+from .sides import Tuning, run_processor
 from .sql import queries
 from .world import Side, World, begin, connected, create_side, on_fresh_servers
 
 CLAIMED_MISSION = "daily-lesson-1"
-APPLIED_SECONDS_MAX = 120.0
-STARTED_SECONDS_MAX = 30.0
-POLL_SECONDS = 0.2
 
 NOTHING, READ = "a route that does nothing", "GET /missions"
 CLAIM, AGAIN, DIRECT = "POST /missions/claim", "the same claim again", "and again, not through the api"
@@ -87,12 +88,8 @@ def main() -> int:
             f"{answered:,}", str(found.refused(what)),
         )  # fmt: skip
     console.print(table)
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    settings = {**vars(arguments), "results": None, "load average before": load, **description()}
-    document = {what: [asdict(seen) for seen in turns] for what, turns in found.turns.items()}
-    path = arguments.results / "http_load.json"
-    path.write_text(json.dumps({"settings": settings, "turns": document}, indent=1) + "\n", "utf-8")
-    tell_written(path, console)
+    turns_of = {what: [asdict(seen) for seen in turns] for what, turns in found.turns.items()}
+    tell_written(keep(arguments.results / "http_load.json", vars(arguments), load, {"turns": turns_of}), console)
     return 1 if any(found.refused(what) for what in found.turns) else 0
 
 
@@ -102,11 +99,11 @@ async def _measure(arguments: argparse.Namespace, world: World, generator: Path,
     claims = arguments.claims * arguments.turns
     with bar(console, "missions issued", arguments.users + claims) as told:
         await issue_to(side, range(arguments.users + claims), now, told)
-    tokens = TokenSettings(environment="development", development_key_file=world.directory / "development-key.pem")
-    await _complete(world, side, range(arguments.users, arguments.users + claims), now)
+    tokens = development_tokens(world)
+    await _complete(world, side, range(arguments.users, arguments.users + claims), now, console)
     targets = await _claimable(side, claims)
     found = Found()
-    async with _roles(world, side, tokens), _nothing(tokens) as nothing:
+    async with running_roles(world, side, tokens, "claims", "api"), _nothing(world, tokens) as nothing:
         api = f"http://{LOOPBACK}:{world.ports.api}"
         readers = [user_id(user) for user in range(arguments.users)]
         for turn in range(arguments.turns):
@@ -126,7 +123,7 @@ async def _measure(arguments: argparse.Namespace, world: World, generator: Path,
     return found
 
 
-async def _complete(world: World, side: Side, users: range, now: datetime) -> None:
+async def _complete(world: World, side: Side, users: range, now: datetime, console: Console) -> None:
     """One lesson for each of these users, which completes `CLAIMED_MISSION`; returns when the processor has applied them."""
     lesson = LessonCompleted(
         lesson_id="lesson-1", chapter_id="chapter-1", unit_id="unit-1", language="python", lesson_type="core",
@@ -141,14 +138,8 @@ async def _complete(world: World, side: Side, users: range, now: datetime) -> No
             )
             for user in users
         )
-    role = world.role("processor")
-    role.start(side.environment())
-    try:
-        async with connected(side.addresses.postgres_dsn) as pool, asyncio.timeout(APPLIED_SECONDS_MAX):
-            while await pool.fetchval(_SQL["positions"]) < len(users):  # noqa: ASYNC110 - the processor's progress
-                await asyncio.sleep(POLL_SECONDS)
-    finally:
-        await asyncio.to_thread(role.stop)
+    with bar(console, "lessons applied", len(users)) as told:
+        await run_processor(world, side, len(users), Tuning(), told)
 
 
 async def _claimable(side: Side, amount: int) -> list[tuple[str, str]]:
@@ -167,60 +158,33 @@ async def _check_grants(side: Side, amount: int) -> None:
 
 
 @asynccontextmanager
-async def _roles(world: World, side: Side, tokens: TokenSettings) -> AsyncIterator[None]:
-    environment = {
-        **side.environment(),
-        "MISSIONS_ENVIRONMENT": "development",
-        "MISSIONS_DEVELOPMENT_KEY_FILE": str(tokens.development_key_file),
-        "MISSIONS_RATE_LIMITS": "false",
-    }
-    roles = [world.role(name) for name in ("claims", "api")]
-    try:
-        for role in roles:
-            role.start(environment)
-        for role in roles:
-            await asyncio.to_thread(role.wait_ready)
-        yield
-    finally:
-        for role in roles:
-            await asyncio.to_thread(role.stop)
-
-
-@asynccontextmanager
-async def _nothing(tokens: TokenSettings) -> AsyncIterator[str]:
+async def _nothing(world: World, tokens: TokenSettings) -> AsyncIterator[str]:
     """The address of `benchmarks.nothing`, in a process of its own."""
     (port,) = free_ports(1)
-    command = ["-m", "benchmarks.nothing", "--port", str(port), "--key", str(tokens.development_key_file)]
-    process = await asyncio.create_subprocess_exec(sys.executable, *command)
-    url = f"http://{LOOPBACK}:{port}"
+    process = BackgroundProcess("nothing", world.directory)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.nothing",
+        "--port",
+        str(port),
+        "--key",
+        str(tokens.development_key_file),
+    ]
+    process.start(command, os.environ, working_directory=PROJECT)
     try:
-        async with aiohttp.ClientSession() as http, asyncio.timeout(STARTED_SECONDS_MAX):
-            while not await _answers(http, f"{url}/openapi.json"):  # noqa: ASYNC110 - another process
-                await asyncio.sleep(POLL_SECONDS)
-        yield url
+        await asyncio.to_thread(process.wait_until, lambda: is_open(port), READY_SECONDS, "read the lines above")
+        yield f"http://{LOOPBACK}:{port}"
     finally:
-        process.terminate()
-        await process.wait()
-
-
-async def _answers(http: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with http.get(url) as answer:
-            return answer.status == 200
-    except aiohttp.ClientConnectionError:
-        return False
-
-
-def _headers(tokens: TokenSettings, user: str) -> Mapping[str, str]:
-    return {"Authorization": f"Bearer {mint(tokens, user, TokenKind.USER, timedelta(hours=1))}"}
+        await asyncio.to_thread(process.stop, signal.SIGTERM, STOP_SECONDS)
 
 
 def _get(tokens: TokenSettings, user: str, path: str) -> dict[str, Any]:
-    return {"method": "GET", "path": path, "headers": _headers(tokens, user)}
+    return {"method": "GET", "path": path, "headers": user_headers(tokens, user)}
 
 
 def _claim(tokens: TokenSettings, user: str, assignment: str) -> dict[str, Any]:
-    headers = {**_headers(tokens, user), "Content-Type": "application/json"}
+    headers = {**user_headers(tokens, user), "Content-Type": "application/json"}
     body = json.dumps({"assignment_id": assignment})
     return {"method": "POST", "path": "/missions/claim", "headers": headers, "body": body}
 

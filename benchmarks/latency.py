@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import os
 import secrets
 import sys
@@ -20,17 +19,17 @@ from rich.table import Table
 
 from mission_events import XpEarned, encode_event
 from services.adapters.kafka.producer import Publisher
-from services.adapters.tokens import TokenKind, TokenSettings, mint
+from services.adapters.tokens import TokenSettings
 from services.cli.console import faults_as_lines
 from services.stack.ports import LOOPBACK
 from services.stack.roles import Role
 
+from .callers import development_tokens, running_roles, user_headers
 from .chart import OURS, THEIRS, save
 from .events import Stream, user_id
 from .known_users import issue_to
-from .machine import description
 from .paced import Paced, publish_at
-from .report import RESULTS, tell_written
+from .report import RESULTS, keep, tell_written
 from .rounds import bar
 from .sides import batch_counters
 from .world import Side, World, begin, create_side, on_fresh_servers
@@ -99,12 +98,7 @@ def main() -> int:
                 f"[yellow]![/] at {each.rate:,} events/s the publisher was up to {late} s behind its schedule"
             )
     console.print(table)
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    settings = {**vars(arguments), "results": None, "load average before": load, **description()}
-    path = arguments.results / "latency.json"
-    path.write_text(
-        json.dumps({"settings": settings, "found": [asdict(each) for each in found]}, indent=1) + "\n", "utf-8"
-    )
+    path = keep(arguments.results / "latency.json", vars(arguments), load, {"found": [asdict(each) for each in found]})
     for written in (path, *draw(found, arguments.results)):
         tell_written(written, console)
     for line in goal_lines(found):
@@ -118,14 +112,8 @@ async def _measure(arguments: argparse.Namespace, world: World, console: Console
     everyone = range(arguments.users + probes)
     with bar(console, "missions issued", len(everyone)) as told:
         await issue_to(side, everyone, datetime.now(UTC), told)
-    tokens = TokenSettings(environment="development", development_key_file=world.directory / "development-key.pem")
-    roles = {name: world.role(name) for name in ("processor", "api")}
-    for role in roles.values():
-        role.start({**side.environment(), **_development(tokens)})
-    try:
-        with console.status("roles start"):
-            for role in roles.values():
-                await asyncio.to_thread(role.wait_ready)
+    tokens = development_tokens(world)
+    async with running_roles(world, side, tokens, "processor", "api") as roles:
         found = []
         first = arguments.users
         for rate in arguments.rates:
@@ -134,17 +122,6 @@ async def _measure(arguments: argparse.Namespace, world: World, console: Console
             with console.status(f"{rate:,} events/s"):
                 found.append(await _at_rate(rate, arguments, side, roles, tokens, mine))
         return found
-    finally:
-        for role in roles.values():
-            await asyncio.to_thread(role.stop)
-
-
-def _development(tokens: TokenSettings) -> Mapping[str, str]:
-    return {
-        "MISSIONS_ENVIRONMENT": "development",
-        "MISSIONS_DEVELOPMENT_KEY_FILE": str(tokens.development_key_file),
-        "MISSIONS_RATE_LIMITS": "false",
-    }
 
 
 async def _at_rate(
@@ -167,7 +144,7 @@ async def _at_rate(
         for number, user in enumerate(mine):
             due = started + number / PROBES_PER_SECOND
             await asyncio.sleep(max(0.0, due - perf_counter()))
-            headers = {"Authorization": f"Bearer {mint(tokens, user_id(user), TokenKind.USER, timedelta(hours=1))}"}
+            headers = user_headers(tokens, user_id(user))
             sent.append(group.create_task(_probe(side, publisher, http, headers, user_id(user), due)))
     after = await asyncio.to_thread(batch_counters, roles["processor"])
     stop.set()

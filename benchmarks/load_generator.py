@@ -1,21 +1,19 @@
 """autocannon as a program: installed once from its lock file, told what to send, asked what came of it."""
 
 import asyncio
-import hashlib
 import json
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from services.stack.errors import StackError
-from services.stack.paths import PROJECT
+
+from .installed import INSTALL_SECONDS, once, run
 
 SOURCE = Path(__file__).with_name("load")
-INSTALL_SECONDS = 300.0
-FILES = ("package.json", "package-lock.json", "load.mjs")
+FILES = [SOURCE / name for name in ("package.json", "package-lock.json", "load.mjs")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +29,19 @@ class Seen:
 
 
 def install() -> Path:
-    """The folder with the generator and its packages; made once, named by the digest of its files. Raises StackError."""
-    digest = hashlib.sha256(b"".join((SOURCE / name).read_bytes() for name in FILES)).hexdigest()[:16]
-    directory = PROJECT / ".local" / "load" / digest
-    done = directory / "installed"
-    if done.exists():
-        return directory
+    """The folder with the generator and its packages. Raises StackError."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         raise StackError("no Node is installed", "install Node 18 or newer with npm: it runs the load generator")
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    for name in FILES:
-        shutil.copy(SOURCE / name, directory)
     command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS)
-    if ended.returncode != 0:
-        raise StackError(
-            f"npm could not install the load generator (exit code {ended.returncode})", ended.stderr[-500:]
-        )
-    done.touch()
-    return directory
+
+    def fill(directory: Path) -> None:
+        directory.mkdir(parents=True)
+        for path in FILES:
+            shutil.copy(path, directory)
+        run(command, INSTALL_SECONDS, "the load generator", directory=directory)
+
+    return once("load", FILES, fill)
 
 
 async def send(
@@ -75,7 +65,11 @@ async def send(
         if node.returncode is None:
             node.kill()
     if node.returncode != 0:
-        raise StackError(f"the load generator ended with {node.returncode}", err.decode()[-500:])
+        raise StackError(
+            f"the load generator ended with {node.returncode}",
+            "see the lines above",
+            tuple(err.decode().splitlines()[-5:]),
+        )
     found = json.loads(out)
     return Seen(
         per_second=found["2xx"] / found["duration"],

@@ -14,7 +14,7 @@ from .machine import description
 from .peers.environment import Environment, prepare
 from .report import Report, show, tell_written, write
 from .rounds import Plan, measure_round
-from .sides import SideFailed, Tuning
+from .sides import SideFailed, add_tuning, positive
 from .world import begin, on_fresh_servers
 
 
@@ -53,9 +53,9 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
     add = parser.add_argument
-    add("--runs", type=_positive, default=3, help="runs, each with fresh servers; medians are told (%(default)s)")
-    add("--events", type=_positive, default=300_000, help="events for the fast sides (%(default)s)")
-    add("--users", type=_positive, default=50_000, help="users whom they are about (%(default)s)")
+    add("--runs", type=positive, default=3, help="runs, each with fresh servers; medians are told (%(default)s)")
+    add("--events", type=positive, default=300_000, help="events for the fast sides (%(default)s)")
+    add("--users", type=positive, default=50_000, help="users whom they are about (%(default)s)")
     add(
         "--new-users",
         type=float,
@@ -63,26 +63,13 @@ def _arguments() -> argparse.Namespace:
         metavar="PERCENT",
         help="of them are first seen in the events (%(default)s)",
     )
-    add("--agent-events", type=_positive, default=12_000, help="about as many for the per-event agent (%(default)s)")
-    add("--table-events", type=_positive, default=30_000, help="about as many for the Faust tables (%(default)s)")
-    add("--bare-events", type=_positive, default=100_000, help="about as many for the bare writes (%(default)s)")
+    add("--agent-events", type=positive, default=12_000, help="about as many for the per-event agent (%(default)s)")
+    add("--table-events", type=positive, default=30_000, help="about as many for the Faust tables (%(default)s)")
+    add("--bare-events", type=positive, default=100_000, help="about as many for the bare writes (%(default)s)")
     add("--seed", type=int, default=1, help="equal seeds give equal events, but for their times (%(default)s)")
-    add(
-        "--batch-size",
-        type=_positive,
-        default=Tuning().batch_size_max,
-        help="the processor's MISSIONS_BATCH_SIZE_MAX (%(default)s)",
-    )
-    add("--lanes", type=_positive, default=Tuning().lanes_max, help="the processor's MISSIONS_LANES_MAX (%(default)s)")
+    add_tuning(parser)
     add("--without-peers", action="store_true", help="only the processor and the per-event agent: two minutes a run")
     return parser.parse_args()
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from .events import Stream
 from .known_users import issue_to, known_users
 from .publish import publish
 from .rounds import bar
-from .sides import POLL_SECONDS, Tuning
+from .sides import POLL_SECONDS, Tuning, add_tuning
 from .sql import queries
 from .world import Side, World, begin, connected, create_side, on_fresh_servers
 
@@ -160,13 +160,7 @@ def _arguments() -> argparse.Namespace:
     add("--users", type=int, default=50_000, help="(%(default)s)")
     add("--new-users", type=float, default=10, metavar="PERCENT", help="of them first seen in the events (%(default)s)")
     add("--seed", type=int, default=1, help="(%(default)s)")
-    add(
-        "--batch-size",
-        type=int,
-        default=Tuning().batch_size_max,
-        help="the processor's MISSIONS_BATCH_SIZE_MAX (%(default)s)",
-    )
-    add("--lanes", type=int, default=Tuning().lanes_max, help="the processor's MISSIONS_LANES_MAX (%(default)s)")
+    add_tuning(parser)
     add("--functions", action="store_true", help="also sample the processor's functions, with py-spy")
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
 """Shows the figures of all runs as medians, with what they were measured beside, says which goals are met, and keeps them as JSON."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from services.stack.paths import PROJECT
 
+from .machine import description
 from .rounds import Round, Row
 
 RESULTS = Path(__file__).parent / "results"
@@ -169,3 +170,11 @@ def tell_written(path: Path, console: Console) -> None:
     """Says where something was written, within the project without its own path."""
     shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
     console.print(f"written: {shown}", style="dim")
+
+
+def keep(path: Path, asked: Mapping[str, Any], load_before: float, found: Mapping[str, Any]) -> Path:
+    """Keeps what one benchmark found as JSON, with what was asked for and the machine; `load_before` is its load average then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    settings = {**asked, "results": None, "load average before": load_before, **description()}
+    path.write_text(json.dumps({"settings": settings, **found}, indent=1) + "\n", "utf-8")
+    return path

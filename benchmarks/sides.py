@@ -1,5 +1,6 @@
 """Runs each side as a process of its own and measures how fast it works off its topics."""
 
+import argparse
 import asyncio
 import json
 import sys
@@ -72,6 +73,25 @@ class Tuning:
     def environment(self) -> dict[str, str]:
         """As the role reads them."""
         return {"MISSIONS_BATCH_SIZE_MAX": str(self.batch_size_max), "MISSIONS_LANES_MAX": str(self.lanes_max)}
+
+
+def positive(text: str) -> int:
+    """An argument that is 1 or more. Raises argparse's error for another one."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def add_tuning(parser: argparse.ArgumentParser) -> None:
+    """Adds what a command may try of the processor's settings: `batch_size` and `lanes`."""
+    usual = Tuning()
+    size, lanes = (
+        "the processor's MISSIONS_BATCH_SIZE_MAX (%(default)s)",
+        "the processor's MISSIONS_LANES_MAX (%(default)s)",
+    )
+    parser.add_argument("--batch-size", type=positive, default=usual.batch_size_max, help=size)
+    parser.add_argument("--lanes", type=positive, default=usual.lanes_max, help=lanes)
 
 
 async def run_processor(world: World, side: Side, records: int, tuning: Tuning, told: Told) -> Measured:

@@ -2,19 +2,19 @@
 
 import hashlib
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.installed import INSTALL_SECONDS, once, run
 from services.stack.errors import StackError
 from services.stack.kafka import jars
 from services.stack.paths import PROJECT, jar_cache
 
 REQUIREMENTS = PROJECT / "requirements" / "peers.txt"
 STREAMS = Path(__file__).with_name("kafka_streams")
-INSTALL_SECONDS = 600.0
+WHAT = "the peers' packages"
 COMPILE_SECONDS = 120.0
 
 Told = Callable[[str, str], None]
@@ -52,20 +52,19 @@ def prepare(told: Told) -> Environment:
 
 def _python() -> Path:
     """The interpreter of the peers' environment; its requirements' digest names it, so that new ones make a new one."""
-    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
-    directory = PROJECT / ".local" / "peers" / digest
-    python = directory / "bin" / "python"
-    done = directory / "installed"
-    if not done.exists():
-        shutil.rmtree(directory, ignore_errors=True)
+
+    def install(directory: Path) -> None:
+        python = str(_interpreter(directory))
         uv = [sys.executable, "-m", "uv"]
-        install = ["pip", "install", "--quiet", "--python", str(python), "--require-hashes", "-r", str(REQUIREMENTS)]
-        _run(
-            [*uv, "venv", "--quiet", "--python", sys.executable, str(directory)], INSTALL_SECONDS, "the peers' packages"
-        )
-        _run([*uv, *install], INSTALL_SECONDS, "the peers' packages")
-        done.touch()
-    return python
+        packages = ["pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", str(REQUIREMENTS)]
+        run([*uv, "venv", "--quiet", "--python", sys.executable, str(directory)], INSTALL_SECONDS, WHAT)
+        run([*uv, *packages], INSTALL_SECONDS, WHAT)
+
+    return _interpreter(once("peers", [REQUIREMENTS], install))
+
+
+def _interpreter(directory: Path) -> Path:
+    return directory / "bin" / "python"
 
 
 def _java() -> tuple[str, ...]:
@@ -78,15 +77,6 @@ def _java() -> tuple[str, ...]:
     classes = library / f"classes-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
     class_path = f"{library}/*"
     if not classes.exists():
-        _run([compiler, "-d", str(classes), "-cp", class_path, str(source)], COMPILE_SECONDS, "the Kafka Streams peer")
+        run([compiler, "-d", str(classes), "-cp", class_path, str(source)], COMPILE_SECONDS, "the Kafka Streams peer")
     options = ("-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
     return (java, *options, "-cp", f"{classes}:{class_path}", "Missions")
-
-
-def _run(command: list[str], seconds: float, what: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
-    if done.returncode != 0:
-        lines = tuple((done.stdout + done.stderr).strip().splitlines()[-5:])
-        raise StackError(
-            f"could not make {what}: {lines[-1] if lines else done.returncode}", "see the lines above", lines
-        )
