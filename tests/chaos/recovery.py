@@ -16,7 +16,14 @@ RECOVERY_SECONDS_MAX = 90.0
 """After this it counts as not recovered. The promise is `BOUND_SECONDS`; this only ends the wait."""
 BOUND_SECONDS = 25.0
 """From a kill -9, or from the healing of the server that was broken meanwhile, until lag falls again (DESIGN: session 12 s + rejoin)."""
-FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaProblem)
+FAILURES = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # its answer to a query on a connection that broke between two messages
+    KafkaProblem,
+)
 
 Key = tuple[str, int]
 
