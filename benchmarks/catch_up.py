@@ -16,6 +16,7 @@ import psutil
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from services.adapters.ledger.connection import is_passing
 from services.cli.console import faults_as_lines
 from services.stack.roles import Role
 
@@ -137,7 +138,9 @@ class _Watcher:
                 try:
                     connection = connection or await asyncpg.connect(self._side.addresses.postgres_dsn, timeout=2)
                     applied = int(await connection.fetchval(_SQL["positions"]))
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                except Exception as error:
+                    if not (isinstance(error, asyncpg.PostgresError) or is_passing(error)):
+                        raise
                     connection = None
                 look = Look(perf_counter() - self._started, self._published(), applied, self._memory())
                 self.course.looks.append(look)

@@ -10,20 +10,13 @@ import asyncpg
 
 from services.adapters.kafka.admin import end_offsets
 from services.adapters.kafka.errors import KafkaProblem
+from services.adapters.ledger.connection import is_passing
 
 SAMPLE_SECONDS = 0.4
 RECOVERY_SECONDS_MAX = 90.0
 """After this it counts as not recovered. The promise is `BOUND_SECONDS`; this only ends the wait."""
 BOUND_SECONDS = 25.0
 """From a kill -9, or from the healing of the server that was broken meanwhile, until lag falls again (DESIGN: session 12 s + rejoin)."""
-FAILURES = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # its answer to a query on a connection that broke between two messages
-    KafkaProblem,
-)
 
 Key = tuple[str, int]
 
@@ -65,7 +58,9 @@ class Observer:
             try:
                 async with asyncio.timeout(5):
                     sample = await self.sample()
-            except FAILURES:
+            except Exception as error:
+                if not (isinstance(error, KafkaProblem | asyncpg.PostgresError) or is_passing(error)):
+                    raise
                 await asyncio.sleep(SAMPLE_SECONDS)
                 continue
             self.samples.append(sample)
