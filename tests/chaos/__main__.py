@@ -73,7 +73,7 @@ def _one(console: Console, arguments: argparse.Namespace, seed: int, directory: 
         console.print(traceback.format_exc(), markup=False, highlight=False)
         result = Result(seed, place, wrong=[f"the run broke off: {error!r}"])
     show_run(console, result)
-    if result.ok:
+    if result.ok and not result.slow:  # the logs of a recovery that was only slow are all that can explain it
         shutil.rmtree(place, ignore_errors=True)
     else:
         kind = " ARGS=--short" if arguments.short else ""

@@ -13,7 +13,7 @@ from tests.chaos.verifier import verify
 from .faults.base import Fault
 from .plan import Plan
 from .recovery import BOUND_SECONDS
-from .world import PREFIX, World, running_world
+from .world import PREFIX, World, ended, running_world
 
 LEARNERS_AT_ONCE = 4
 PACE_SHARE_MIN = 0.2
@@ -209,7 +209,7 @@ def _collect(world: World, result: Result) -> None:
     watch = world.learners.watch
     result.records, result.repeated = world.upstream.records, world.upstream.repeated
     result.seen = dict(watch.counts) | {"grants": len(watch.grants)}
-    result.wrong += watch.wrong
+    result.wrong += watch.wrong + ended(world.watchers)
     result.ended = [f"{e.member} ({e.code})" for e in world.fleet.ended if not e.at_crash_point]
     result.wrong += [f"not going on after: {i.name}" for i in result.injected if i.waited and i.recovered is None]
     result.slow = [

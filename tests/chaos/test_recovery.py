@@ -1,16 +1,19 @@
-"""The observer of a chaos run goes on watching, whatever a server that dies under its query makes its client raise."""
+"""The observer of a chaos run goes on watching whatever a dying server makes its client raise; if it ends all the same, the run says so."""
 
 import asyncio
+from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
 from typing_extensions import override
 
 from .recovery import Observer, Sample
+from .world import ended
 
 
+@dataclass
 class _Interrupted(Observer):
-    failures: list[Exception]
+    failures: list[Exception] = field(default_factory=list)
 
     @override
     async def sample(self) -> Sample:
@@ -23,10 +26,25 @@ class _Interrupted(Observer):
     "failure", [asyncpg.InternalClientError("cannot switch to state 11"), OSError(), TimeoutError()]
 )
 async def test_an_observer_goes_on_after_a_failed_sample(failure: Exception) -> None:
-    observer = _Interrupted("unused", "unused", [])
-    observer.failures = [failure]
+    observer = _Interrupted("unused", "unused", [], failures=[failure])
     watching = asyncio.create_task(observer.watch())
     try:
         assert await observer.until(lambda _: True, 10) == 1.0
+    finally:
+        watching.cancel()
+
+
+async def test_an_observer_that_ended_is_named_with_its_error() -> None:
+    observer = _Interrupted("unused", "unused", [], failures=[ZeroDivisionError("a fault of its own")])
+    watching = asyncio.create_task(observer.watch(), name="observer")
+    await asyncio.wait([watching], timeout=10)
+
+    assert ended([watching]) == ["the run's own observer ended: ZeroDivisionError('a fault of its own')"]
+
+
+async def test_an_observer_that_goes_on_is_not_named() -> None:
+    watching = asyncio.create_task(_Interrupted("unused", "unused", []).watch(), name="observer")
+    try:
+        assert ended([watching]) == []
     finally:
         watching.cancel()

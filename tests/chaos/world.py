@@ -3,7 +3,7 @@
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -65,6 +65,8 @@ class World:
     injected: int = 0
     """Faults of the present stage that are over."""
     extra: list[Member] = field(default_factory=list)
+    watchers: list[asyncio.Task[None]] = field(default_factory=list)
+    """What the run itself does beside the faults, from its beginning to its end."""
 
     def member(self, name: str, role: str, **more: str) -> Member:
         """A process beside the fleet, for faults that bring one; the keeper leaves it alone."""
@@ -100,6 +102,15 @@ class World:
         return True
 
 
+def ended(watchers: Iterable[asyncio.Task[None]]) -> list[str]:
+    """Why each watcher that has ended did so, by its name: from then on the run has not seen what it was to watch."""
+    return [
+        f"the run's own {task.get_name()} ended: {'cancelled' if task.cancelled() else repr(task.exception())}"
+        for task in watchers
+        if task.done()
+    ]
+
+
 @asynccontextmanager
 async def running_world(directory: Path, seed: int, events: int) -> AsyncIterator[World]:
     """A system that is up, with every learner's first session applied. Logs stay in the directory, which is there; data does not."""
@@ -125,7 +136,7 @@ async def running_world(directory: Path, seed: int, events: int) -> AsyncIterato
         stack.push_async_callback(upstream.close)
         topics = [PREFIX + topic.name for topic in TOPICS_IN]
         observer = Observer(servers.kafka.address, servers.postgres.address, topics)
-        await stack.enter_async_context(_background(observer.watch()))
+        watching = await stack.enter_async_context(_background("observer", observer.watch()))
         learners = Learners(
             load.users,
             lambda user: mint(tokens, user, TokenKind.USER, timedelta(hours=12)),
@@ -136,11 +147,12 @@ async def running_world(directory: Path, seed: int, events: int) -> AsyncIterato
         world = World(
             directory, servers, ways, fleet, observer, learners, upstream, load, Random(seed), disks, variables
         )
+        world.watchers.append(watching)
         stack.push_async_callback(_end_extra, world)
         await upstream.publish(iter(load.openings()))
         if not await world.drained():
             raise TimeoutError(f"the first sessions were not applied in {DRAIN_SECONDS:.0f} s, with nothing broken")
-        await stack.enter_async_context(_background(fleet.keep()))
+        world.watchers.append(await stack.enter_async_context(_background("keeper", fleet.keep())))
         yield world
 
 
@@ -185,10 +197,10 @@ async def _end_extra(world: World) -> None:
 
 
 @asynccontextmanager
-async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
+async def _background(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(work, name=name)
     try:
-        yield
+        yield task
     finally:
         # More than once: a client of a server can swallow a cancellation that meets it in a call, and then the work goes on.
         while not task.done():
