@@ -43,6 +43,26 @@ class Sample:
 
 
 @dataclass
+class Outages:
+    """When a server or its network was broken, and when it was whole again (monotonic)."""
+
+    lasts: bool = False
+    """Whether one is broken now."""
+    ends: list[float] = field(default_factory=list)
+
+    def any_after(self, at: float) -> bool:
+        """Whether something was broken after that moment."""
+        return self.lasts or any(end > at for end in self.ends)
+
+    def counts_from(self, fault_at: float, went_on: float) -> float:
+        """A server that was broken meanwhile keeps everybody waiting: then its healing is what a recovery counts from.
+
+        One that was broken only after everything had gone on changes nothing.
+        """
+        return max((fault_at, *(end for end in self.ends if end <= went_on)))
+
+
+@dataclass
 class Observer:
     """Takes samples until cancelled; misses some while servers are away."""
 

@@ -1,7 +1,6 @@
 """One chaos run: a load is published and learners live while the plan's faults come; then everything heals, drains and is verified."""
 
 import asyncio
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,29 +179,25 @@ async def _inject(world: World, fault: Fault, began: float) -> Injected:
     """Breaks, waits, heals, and waits until everything goes on."""
     at = monotonic()
     if fault.breaks_servers:
-        world.broken_until = math.inf
+        world.outages.lasts = True
     await fault.inject(world)
     await asyncio.sleep(fault.seconds)
     await fault.heal(world)
     healed = monotonic()
     if fault.breaks_servers:
-        world.broken_until = healed
+        world.outages.lasts = False
+        world.outages.ends.append(healed)
     recovery = fault.recovery(world)
     injected = Injected(fault.name, round(at - began, 1), fault.kills)
     if recovery is not None:
         injected.waited = True
         went_on = await recovery
-        if went_on is None and world.broken_until > healed and (again := fault.recovery(world)) is not None:
+        if went_on is None and world.outages.any_after(healed) and (again := fault.recovery(world)) is not None:
             went_on = await again  # a server was broken meanwhile: nobody could have gone on
         if went_on is not None:
-            since = _counts_from(fault.killed_at or healed, went_on, world)
+            since = world.outages.counts_from(fault.killed_at or healed, went_on)
             injected.recovered = round(max(0.0, went_on - since), 2)
     return injected
-
-
-def _counts_from(fault_at: float, went_on: float, world: World) -> float:
-    """A server that was broken meanwhile keeps everybody waiting: then its healing is what the recovery counts from."""
-    return max(fault_at, world.broken_until) if world.broken_until <= went_on else fault_at
 
 
 def _collect(world: World, result: Result) -> None:

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from typing_extensions import override
 
-from .recovery import Observer, Sample
+from .recovery import Observer, Outages, Sample
 from .world import ended
 
 
@@ -48,3 +48,14 @@ async def test_an_observer_that_goes_on_is_not_named() -> None:
         assert ended([watching]) == []
     finally:
         watching.cancel()
+
+
+def test_a_recovery_counts_from_the_server_that_was_whole_again_last_even_if_another_is_broken_by_now() -> None:
+    """A worker killed at 10, Kafka's disk full until 30, everything goes on at 45, and Redis is broken at 44.9."""
+    outages = Outages(lasts=True, ends=[5.0, 30.0])
+    assert outages.counts_from(10.0, 45.0) == 30.0
+
+
+@pytest.mark.parametrize("ends", [[], [5.0], [46.0]])
+def test_a_recovery_counts_from_the_kill_if_no_server_was_broken_meanwhile(ends: list[float]) -> None:
+    assert Outages(ends=ends).counts_from(10.0, 45.0) == 10.0

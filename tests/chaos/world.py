@@ -27,7 +27,7 @@ from .fleet import Fleet, Member
 from .learners import Learners
 from .network import Network, network
 from .publishing import Upstream
-from .recovery import Observer
+from .recovery import Observer, Outages
 from .servers import SmallDisk, chaos_servers, small_disk
 from .stream import Load
 
@@ -60,8 +60,7 @@ class World:
     disks: Mapping[str, SmallDisk]
     """By server; none where this user may not mount any."""
     variables: Mapping[str, str]
-    broken_until: float = 0.0
-    """When the last server or network that was broken was whole again (monotonic); infinity while one is broken."""
+    outages: Outages = field(default_factory=Outages)
     injected: int = 0
     """Faults of the present stage that are over."""
     extra: list[Member] = field(default_factory=list)
