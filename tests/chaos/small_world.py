@@ -31,7 +31,7 @@ WAITING = "select user_id, mission_id, starts_at, assignment_id::text, status fr
 @asynccontextmanager
 async def small_world(addresses: Addresses, dsn: str, seed: int, size: int = LEARNERS) -> AsyncIterator[World]:
     """Plays the days, claims half of what is completed, and publishes everything."""
-    print(f"small world: seed {seed}")
+    print(f"again with: MISSIONS_WORLD_SEED={seed}")
     chance = Random(seed)
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start = today - timedelta(days=DAYS)

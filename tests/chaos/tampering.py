@@ -1,7 +1,7 @@
 """Single wrong things, each done to a world that is sound, with what the verifier must then say."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +31,7 @@ class Statement:
 
 OPEN_XP = """
 select a.user_id, a.mission_id, a.assignment_id::text from assignment a
-where a.status = 'IN_PROGRESS' and a.mission_id = 'weekly-xp-150'
+where a.status = 'IN_PROGRESS' and a.mission_id in ('daily-xp-20', 'daily-xp-40')
   and exists (select from user_state u, json_array_elements(u.state -> 'assignments') x
               where u.user_id = a.user_id and x ->> 0 = a.assignment_id::text and (x -> 6 -> 0 ->> 0)::float > 0)
 """
@@ -153,16 +153,39 @@ async def tamper_with_ledger(world: World, used: set[str]) -> dict[str, str]:
     wanted = {}
     connection = await asyncpg.connect(world.dsn)
     try:
+        candidates = []
         for one in STATEMENTS:
-            rows = list(await connection.fetch(one.pick + " order by 1"))
-            row = next(row for row in rows if row[0] not in used)
-            used.add(row[0])
+            rows = await connection.fetch(one.pick + " order by 1")
+            candidates.append({str(row[0]): row for row in rows if row[0] not in used})
+        for one, found, user in zip(STATEMENTS, candidates, one_each([list(c) for c in candidates]), strict=True):
+            assert user is not None, f"{one.name}: nobody is left of {sorted(found)}: {[len(c) for c in candidates]}"
+            used.add(user)
+            row = found[user]
             done = await connection.execute(one.change, *row)
             assert done.endswith(" 1"), f"{one.name}: {done}"
             wanted[one.name] = one.says.format(*(str(value).removeprefix(world.prefix) for value in row))
     finally:
         await connection.close()
     return wanted
+
+
+def one_each(candidates: Sequence[Sequence[str]]) -> list[str | None]:
+    """One candidate for each, nobody for two of them: as many as can have one do (Kuhn's algorithm), the others have None."""
+    owner: dict[str, int] = {}
+
+    def found(number: int, asked: set[str]) -> bool:
+        for name in candidates[number]:
+            if name not in asked:
+                asked.add(name)
+                if name not in owner or found(owner[name], asked):
+                    owner[name] = number
+                    return True
+        return False
+
+    for number in range(len(candidates)):
+        found(number, set())
+    chosen = {number: name for name, number in owner.items()}
+    return [chosen.get(number) for number in range(len(candidates))]
 
 
 async def tamper_with_redis(world: World, used: set[str]) -> dict[str, str]:
@@ -200,8 +223,10 @@ def _other(value: bytes) -> bytes:
 async def tamper_with_topics(world: World, used: set[str]) -> dict[str, str]:
     """A reward is told twice, one is made up, and an event is published that nothing applies."""
     kafka = world.addresses.kafka_bootstrap
-    log = next(log for log in read_topics(kafka, [REWARDS], world.prefix, committed=True) if len(log.records) > 1)
-    twice = next(raw for raw in log.records if _user(raw) not in used)
+    logs = [log for log in read_topics(kafka, [REWARDS], world.prefix, committed=True) if len(log.records) > 1]
+    free = [(log, raw) for log in logs for raw in log.records if _user(raw) not in used]
+    assert free, f"no reward of anybody but {sorted(used)} in {[len(log.records) for log in logs]} records"
+    log, twice = free[0]
     event = json.loads(twice.value or b"")
     used.add(event["subject"])
     made_up = json.dumps({**event, "id": "made-up"}).encode()
@@ -239,4 +264,5 @@ def _unapplied() -> bytes:
 
 
 Tampering = Callable[[World, set[str]], Awaitable[dict[str, str]]]
-ALL: tuple[Tampering, ...] = (tamper_with_topics, tamper_with_ledger, tamper_with_redis)
+ALL: tuple[Tampering, ...] = (tamper_with_ledger, tamper_with_topics, tamper_with_redis)
+"""The choosiest first."""
