@@ -158,6 +158,10 @@ bench: venv ## events per second through the whole pipeline, beside its peer
 bench-catch-up: venv ## lag after a minute without Postgres, and on five million events: about twenty minutes (ARGS="--only outage")
 	@$(BIN)/python -m benchmarks.catch_up $(ARGS)
 
+.PHONY: bench-curves
+bench-curves: venv ## what an event costs as definitions, users, missions, batches, partitions, processors grow: about an hour
+	@$(BIN)/python -m benchmarks.curves $(ARGS)
+
 .PHONY: bench-sizes
 bench-sizes: venv ## bytes by the row, the event and the user, and what a deployment needs
 	@$(BIN)/python -m benchmarks.sizes $(ARGS)

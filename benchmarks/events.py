@@ -57,6 +57,8 @@ class Stream:
     """The newest event's time, aware."""
     span: timedelta = timedelta(minutes=10)
     """The events' times rise evenly over this long."""
+    active_every: int = 1
+    """Every so many-th user only has events."""
 
     @property
     def since(self) -> datetime:
@@ -69,8 +71,9 @@ class Stream:
         kinds = rng.choices(list(SHARES), weights=list(SHARES.values()), k=self.events)
         step = self.span / max(self.events, 1)
         since = self.since.astimezone(UTC)
+        active = self.users // self.active_every
         for number, kind in enumerate(kinds):
-            user = int(rng.random() * self.users)
+            user = int(rng.random() * active) * self.active_every
             data = _DATA[kind](rng, user, self)
             time = (since + step * number).isoformat(timespec="milliseconds")
             event_id = f"{self.seed}-{number}"

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +28,7 @@ from services.stack.processes import BackgroundProcess
 from services.stack.roles import READY_SECONDS, STOP_SECONDS
 
 from .callers import development_tokens, running_roles, user_headers
+from .chart import OURS, THEIRS, save
 from .events import user_id
 from .known_users import issue_to
 from .load_generator import Seen, install, send
@@ -89,7 +91,9 @@ def main() -> int:
         )  # fmt: skip
     console.print(table)
     turns_of = {what: [asdict(seen) for seen in turns] for what, turns in found.turns.items()}
-    tell_written(keep(arguments.results / "http_load.json", vars(arguments), load, {"turns": turns_of}), console)
+    path = keep(arguments.results / "http_load.json", vars(arguments), load, {"turns": turns_of})
+    for written in (path, *draw(found, arguments.results)):
+        tell_written(written, console)
     return 1 if any(found.refused(what) for what in found.turns) else 0
 
 
@@ -187,6 +191,36 @@ def _claim(tokens: TokenSettings, user: str, assignment: str) -> dict[str, Any]:
     headers = {**user_headers(tokens, user), "Content-Type": "application/json"}
     body = json.dumps({"assignment_id": assignment})
     return {"method": "POST", "path": "/missions/claim", "headers": headers, "body": body}
+
+
+def draw(found: Found, where: Path) -> Iterable[Path]:
+    """Requests/s on the left, the time of a request on the right, as PNG and SVG."""
+    names = list(found.turns)[::-1]
+    places = range(len(names))
+    figure = Figure(figsize=(10, 0.55 * len(names) + 1.2), layout="constrained")
+    speeds, times = figure.subplots(1, 2, sharey=True)
+    speeds.barh(
+        places, [found.per_second(name) for name in names], color=[THEIRS if n == NOTHING else OURS for n in names]
+    )
+    for place, name in zip(places, names, strict=True):
+        speeds.text(
+            found.per_second(name),
+            place,
+            f" {found.per_second(name):,.0f}/s, {found.ratio(name):.2f} x",
+            va="center",
+            fontsize=8,
+        )
+        p50, p99 = (median(getattr(seen, which) for seen in found.turns[name]) for which in ("p50_ms", "p99_ms"))
+        times.plot([p50, p99], [place, place], color=OURS, marker="|", markersize=10)
+        times.text(p99, place, f"  {p50:g} to {p99:g} ms", va="center", fontsize=8)
+    speeds.set_yticks(places, names)
+    speeds.set_xlim(0, max(map(found.per_second, names)) * 1.35)
+    times.set_xlim(0, max(median(seen.p99_ms for seen in turns) for turns in found.turns.values()) * 1.4)
+    speeds.set_xlabel("requests/s, median of the turns, and beside nothing")
+    times.set_xlabel("ms, p50 to p99")
+    for axes in (speeds, times):
+        axes.spines[["top", "right"]].set_visible(False)
+    return save(figure, where / "http_load")
 
 
 def _arguments() -> argparse.Namespace:

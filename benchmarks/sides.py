@@ -69,6 +69,8 @@ class Tuning:
 
     batch_size_max: int = ProcessorSettings.model_fields["batch_size_max"].default
     lanes_max: int = ProcessorSettings.model_fields["lanes_max"].default
+    processors: int = 1
+    """Processes that share the partitions."""
 
     def environment(self) -> dict[str, str]:
         """As the role reads them."""
@@ -96,33 +98,36 @@ def add_tuning(parser: argparse.ArgumentParser) -> None:
 
 async def run_processor(world: World, side: Side, records: int, tuning: Tuning, told: Told) -> Measured:
     """`missions processor` on `records` records, from the first move of a ledger position until all have arrived."""
-    role = world.role("processor")
+    roles = world.roles("processor", tuning.processors)
     async with connected(side.addresses.postgres_dsn) as pool:
         await pool.execute(_SQL["checkpoint"])
-        role.start({**side.environment(), **tuning.environment()})
+        for role in roles:
+            role.start({**side.environment(), **tuning.environment()})
         try:
             clock = _Clock(records, told)
             while not clock.done:
                 await asyncio.sleep(POLL_SECONDS)
                 clock.look(await pool.fetchval(_SQL["positions"]))
-                if role.pid is None or clock.stalled:
-                    raise SideFailed(_why("the processor", role.pid is None, log_tail(role.log_path)))
-            counters = await asyncio.to_thread(_counters, role)
+                for role in roles:
+                    if role.pid is None or clock.stalled:
+                        raise SideFailed(_why("the processor", role.pid is None, log_tail(role.log_path)))
+            counters = await asyncio.to_thread(_counters, *roles)
         finally:
             # A graceful end finishes what follows the last commit: the projection.
-            await asyncio.to_thread(role.stop)
+            await asyncio.gather(*(asyncio.to_thread(role.stop) for role in roles))
     return replace(clock.measured(), counters=counters)
 
 
-def _counters(role: Role) -> dict[str, float]:
-    """Sums over all labels of the series that tell how the run went."""
-    with urllib.request.urlopen(f"http://{LOOPBACK}:{role.inside_port}/metrics") as answer:
-        text = answer.read().decode()
+def _counters(*roles: Role) -> dict[str, float]:
+    """Sums over all labels of the series that tell how the run went, of all these processes."""
     found = dict.fromkeys(COUNTERS, 0.0)
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name in found:
-                found[sample.name] += sample.value
+    for role in roles:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{role.inside_port}/metrics") as answer:
+            text = answer.read().decode()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name in found:
+                    found[sample.name] += sample.value
     return found
 
 

@@ -22,6 +22,7 @@ from services.adapters.ledger.connection import Pool, open_pool
 from services.adapters.ledger.migrate import migrate
 from services.adapters.logs import configure_logs
 from services.cli.console import board
+from services.missions.definition import Mission
 from services.stack.ports import Ports
 from services.stack.providers import embedded_servers
 from services.stack.roles import ROLE_PLANS, Role
@@ -50,7 +51,16 @@ class World:
 
     def role(self, name: str) -> Role:
         """One of the five roles, not started yet."""
-        return Role(next(plan for plan in ROLE_PLANS if plan.name == name), self.directory, self.ports)
+        return self.roles(name, 1)[0]
+
+    def roles(self, name: str, amount: int) -> list[Role]:
+        """So many processes of one role, not started yet, each with ports and a log of its own."""
+        places = [
+            (self.directory, self.ports),
+            *((self.directory / f"{name}-{n}", Ports.free()) for n in range(2, amount + 1)),
+        ]
+        plan = next(plan for plan in ROLE_PLANS if plan.name == name)
+        return [Role(plan, directory, ports) for directory, ports in places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +109,13 @@ def on_fresh_servers(measure: Callable[[World], Coroutine[Any, Any, Result]], co
             return runner.run(measure(world))
 
 
-async def create_side(name: str, world: World) -> Side:
-    """Makes a deployment: an empty migrated database with the default catalogue, and the topics of the contract."""
+async def create_side(
+    name: str, world: World, missions: Sequence[Mission] | None = None, partitions: int | None = None
+) -> Side:
+    """Makes a deployment: an empty migrated database with a catalogue, and the topics of the contract.
+
+    Without `missions` it is the default catalogue; without `partitions` each topic has those of the contract.
+    """
     addresses = world.servers.addresses
     async with connected(addresses.postgres_dsn) as pool:
         await pool.execute(_SQL["create_database"].format(name=name))
@@ -108,8 +123,9 @@ async def create_side(name: str, world: World) -> Side:
     side = Side(name, Addresses(addresses.kafka_bootstrap, dsn, addresses.redis_url))
     await migrate(dsn, datetime.now(UTC).date())
     async with connected(dsn) as pool:
-        await CatalogueStore(pool).publish(default_missions())
-    wanted = [_Wanted(side.prefix + t.name, t.partitions, t.config()) for t in (*TOPICS_IN, *TOPICS_OUT)]
+        await CatalogueStore(pool).publish(list(missions) if missions is not None else default_missions())
+    wanted = [_Wanted(side.prefix + t.name, partitions or t.partitions, t.config()) for t in TOPICS_IN]
+    wanted += [_Wanted(side.prefix + t.name, t.partitions, t.config()) for t in TOPICS_OUT]
     await ensure_topics(addresses.kafka_bootstrap, wanted)
     return side
 
