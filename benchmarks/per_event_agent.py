@@ -55,13 +55,13 @@ class PerEventTransaction(BatchTransaction):
     few need (issuing, completing, learning records) goes through the ledger's own statements, with one row."""
 
     @override
-    async def log_events(self, events: Sequence[LoggedEvent]) -> set[int]:
+    async def log_events(self, events: Sequence[LoggedEvent]) -> Sequence[LoggedEvent]:
         (logged,) = events
         event = logged.event
         columns = (event.source, event.id, event.subject, event.type, event.time, logged.recorded_at)
-        place = (self._topic, self._partition, logged.offset)
+        place = (logged.topic, logged.partition, logged.offset)
         offset = await self._connection.fetchval(_SQL["log_event"], *columns, *place, event.raw_data)
-        return set() if offset is None else {offset}
+        return [] if offset is None else [logged]
 
     @override
     async def load_users(self, user_ids: Iterable[str]) -> dict[str, UserState]:
@@ -128,11 +128,11 @@ class PerEventAgent:
         event = decode(message.value, message.headers or (), record_timestamp=recorded_at)
         if not isinstance(event, Event):
             raise TypeError(f"{message.tp} {message.offset}: the benchmark's events are all good, this one is {event}")
-        logged = LoggedEvent(event, message.offset, recorded_at)
+        logged = LoggedEvent(event, message.topic, message.partition, message.offset, recorded_at)
         while True:
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    changed = await self._transaction(connection, logged, message.topic, message.partition)
+                    changed = await self._transaction(connection, logged)
                 break
             except _Conflict:
                 continue
@@ -143,11 +143,9 @@ class PerEventAgent:
         self.last_at = time.perf_counter()
         self.first_at = self.first_at or self.last_at
 
-    async def _transaction(
-        self, connection: Connection, event: LoggedEvent, topic: str, partition: int
-    ) -> list[UserState]:
+    async def _transaction(self, connection: Connection, event: LoggedEvent) -> list[UserState]:
         """What the processor does to a batch, without its position; returns the changed state."""
-        transaction = PerEventTransaction(connection, topic, partition, _partition_of)
+        transaction = PerEventTransaction(connection, _partition_of)
         if not await transaction.log_events([event]):
             return []
         decision = BatchDecision()

@@ -60,6 +60,7 @@ async def run(settings: ProcessorSettings) -> None:
             lanes_max=settings.lanes_max,
             streak_source=settings.streak_source,
             users_in_memory_max=settings.users_in_memory_max,
+            records_max=settings.batch_size_max,
             at_step=crashes.at_step if crashes.armed else None,
         )
         guard = PartitionGuard(PartitionStore(pool), settings.on_data_loss)

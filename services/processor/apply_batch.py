@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +13,15 @@ import structlog
 
 from mission_events.times import record_time
 from services.adapters import metrics
-from services.adapters.kafka.records import Batch, Fenced, Halt, PartitionId, Record
-from services.adapters.ledger.batch import BatchLedger, BatchTransaction, LoggedEvent, Tally, lacks_event_log_day
+from services.adapters.kafka.records import Batch, Fenced, Halt
+from services.adapters.ledger.batch import (
+    Advance,
+    BatchLedger,
+    BatchTransaction,
+    LoggedEvent,
+    Tally,
+    lacks_event_log_day,
+)
 from services.adapters.ledger.connection import is_data_error, is_passing
 from services.adapters.ledger.stops import StopReason
 from services.adapters.projection import EncodedState, Projection, ProjectionUnavailable
@@ -28,14 +34,19 @@ from services.operations.catalogue import LiveCatalogue
 from .brake import Flood, on_probation
 from .dead_letters import UNPROCESSABLE, keep_letters
 from .decide_users import BatchDecision, DecisionFailed, Given, decide_users
-from .decode_batch import Decoded, dead_letter, decode_batch
+from .decode_batch import Decoded, dead_letter, decode_batch, in_order
 from .erased_users import ErasedUsers
-from .observe import observe_batch, observe_transaction
+from .observe import observe_decision, observe_part, observe_parts
+from .parts import Part
+from .turns import Turns, Waiting
 from .users_in_memory import UsersInMemory
 
 RETRY_SECONDS_FIRST = 0.05
 RETRY_SECONDS_MAX = 5.0
 """Waits between tries while a server is away: doubling, with jitter, so that lanes do not come back in step."""
+
+RECORDS_MAX = 10_000
+"""Records of several partitions that one transaction applies, unless set otherwise."""
 
 USERS_IN_MEMORY_MAX = 50_000
 """Users whose states are kept in memory, unless set otherwise: some 4 KiB each."""
@@ -47,19 +58,11 @@ logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Records of one partition that one transaction applies, and the offsets `[start, end)` that it accounts for."""
+class Piece:
+    """A part and what its records are."""
 
-    partition: PartitionId
-    records: Sequence[Record]
-    start: int
-    end: int
-
-    def split(self, offset: int) -> tuple["Part", "Part"]:
-        """The part before an offset inside it, and the part from there on."""
-        before = [record for record in self.records if record.offset < offset]
-        after = self.records[len(before) :]
-        return Part(self.partition, before, self.start, offset), Part(self.partition, after, offset, self.end)
+    part: Part
+    decoded: Decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Applied:
     store: list[EncodedState]
     discard: list[tuple[str, int]]
     states: Sequence[UserState] = ()
-    """All states of the part's users, as they were committed."""
+    """All states of the users, as they were committed."""
 
 
 class ApplyBatch:
@@ -84,15 +87,17 @@ class ApplyBatch:
         lanes_max: int,
         streak_source: StreakSource = StreakSource.UPSTREAM,
         users_in_memory_max: int = USERS_IN_MEMORY_MAX,
+        records_max: int = RECORDS_MAX,
         at_step: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
-        """`at_step` is called at each of `STEPS`, so that tests can stop or end there."""
+        """`records_max`: of several partitions in one transaction. `at_step` is called at each of `STEPS`, so that tests can stop or
+        end there."""
         self._ledger = ledger
         self._projection = projection
         self._catalogue = catalogue
         self._streak_source = streak_source
         self._lanes = asyncio.Semaphore(lanes_max)
-        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns = Turns(self._apply_parts, records_max)
         self._users = UsersInMemory(users_in_memory_max)
         self._erased = ErasedUsers()
         self._at_step = at_step or _no_step
@@ -106,15 +111,46 @@ class ApplyBatch:
         its commit has not done. Raises `Fenced` when the ledger is behind the batch: it went back, and must be followed; and
         `Halt` before the first record of a flood of bad ones: what is before it is applied, and the ledger says that the
         partition is stopped.
+
+        What waits meanwhile in partitions of the same number is applied in one transaction with it, if nothing is wrong with any of it.
         """
-        async with self._turns[batch.partition.partition], self._lanes:
-            await self._at_step("fetched")
-            with observe_batch(batch):
-                await self._apply_before_flood(Part(batch.partition, batch.records, batch.start, batch.end))
+        await self._turns.take(Part(batch.partition, batch.records, batch.start, batch.end))
 
     def forget_users(self) -> None:
         """Forgets the states that are kept in memory, when others begin to work on these users."""
         self._users.forget()
+
+    async def _apply_parts(self, waiting: Sequence[Waiting]) -> None:
+        """Applies parts in one transaction, or one by one."""
+        async with self._lanes:
+            await self._at_step("fetched")
+            started = monotonic()
+            parts = [each.part for each in waiting]
+            together = len(parts) > 1 and await self._apply_together(parts)
+            for each in waiting:
+                if not together:
+                    try:
+                        await self._apply_before_flood(each.part)
+                    except (Fenced, Halt) as error:
+                        each.error = error
+                each.done = True
+            observe_parts([each.part for each in waiting if each.error is None], monotonic() - started)
+
+    async def _apply_together(self, parts: Sequence[Part]) -> bool:
+        """Applies parts of several partitions in one transaction. False, and nothing is done, when one of them has to go its own way."""
+        try:
+            await self._commit([Piece(part, decode_batch(part.partition, part.records)) for part in parts])
+        except (_NotTogether, AppliedUpTo, Fenced, Flood, DecisionFailed, UnfitData):
+            return False
+        return True
+
+    async def _commit(self, pieces: Sequence[Piece]) -> None:
+        """Applies pieces in one transaction, and tells memory and projection."""
+        applied = await self._persist(pieces)
+        await self._at_step("committed")
+        self._users.keep(applied.states)
+        await self._project(applied)
+        await self._at_step("projected")
 
     async def _apply_before_flood(self, part: Part) -> None:
         """Applies a part; where a flood of bad records begins in it, what is before that, and stops the partition there."""
@@ -131,37 +167,32 @@ class ApplyBatch:
         wait = RETRY_SECONDS_FIRST
         while True:
             try:
-                async with self._ledger.transaction(*part.partition) as transaction:
-                    if await transaction.open_position(position) != position:
+                async with self._ledger.transaction() as transaction:
+                    if await transaction.open_position(part.partition, position) != position:
                         raise Fenced(f"{part.partition} moved away from {position}")
-                    account = await transaction.letter_account()
-                    await transaction.save_brake(on_probation(account.brake, position))
-                    await transaction.stop_partition(StopReason.FLOOD, flood.detail, position)
+                    of = transaction.of(part.partition)
+                    account = await of.letter_account()
+                    await of.save_brake(on_probation(account.brake, position))
+                    await of.stop_partition(StopReason.FLOOD, flood.detail, position)
                     break
             except Exception as error:
                 if not is_passing(error):
                     raise
-                wait = await self._wait(part, error, wait)
+                wait = await self._wait([part], error, wait)
         raise Halt(StopReason.FLOOD.line(*part.partition, flood.detail))
 
     async def _apply(self, part: Part) -> None:
         """Applies a part in one transaction; divides it where it was applied already, or can't be applied together."""
         try:
-            applied = await self._persist(part, decode_batch(part.partition, part.records))
+            await self._commit([Piece(part, decode_batch(part.partition, part.records))])
         except AppliedUpTo as known:
             before, after = part.split(known.position)
             await self._apply(before)
             await self._apply(after)
-            return
         except (DecisionFailed, UnfitData) as error:
             await self._halve(part, error)
-            return
-        await self._at_step("committed")
-        self._users.keep(applied.states)
-        await self._project(applied)
-        await self._at_step("projected")
 
-    async def _persist(self, part: Part, decoded: Decoded) -> Applied:
+    async def _persist(self, pieces: Sequence[Piece]) -> Applied:
         """Tries the transaction until it is committed, whatever passes by itself in between."""
         wait = RETRY_SECONDS_FIRST
         mend: Callable[[], Awaitable[None]] | None = None
@@ -169,24 +200,26 @@ class ApplyBatch:
             try:
                 if mend is not None:
                     await mend()
-                return await self._transaction(part, decoded)
+                return await self._transaction(pieces)
             except Exception as error:
                 mend = None
                 if is_data_error(error):
                     raise UnfitData(str(error)) from error
                 if lacks_event_log_day(error):
-                    mend = partial(self._ledger.ensure_days, sorted({e.event.time.date() for e in decoded.events}))
+                    days = sorted({e.event.time.date() for piece in pieces for e in piece.decoded.events})
+                    mend = partial(self._ledger.ensure_days, days)
                 elif isinstance(error, UnknownMission) or is_passing(error):
                     mend = self._catalogue.load if isinstance(error, UnknownMission) else None
-                    wait = await self._wait(part, error, wait)
+                    wait = await self._wait([piece.part for piece in pieces], error, wait)
                 else:
                     raise
 
-    async def _wait(self, part: Part, error: Exception, seconds: float) -> float:
+    async def _wait(self, parts: Sequence[Part], error: Exception, seconds: float) -> float:
         """Waits before the next try, and returns how long to wait after it."""
         self.retried_at = monotonic()
         metrics.BATCH_RETRIES.labels(type(error).__name__).inc()
-        logger.warning("batch_retry", partition=str(part.partition), error=repr(error), wait_seconds=seconds)
+        names = ", ".join(str(part.partition) for part in parts)
+        logger.warning("batch_retry", partition=names, error=repr(error), wait_seconds=seconds)
         await asyncio.sleep(seconds * random.uniform(0.5, 1.5))
         return min(seconds * 2, RETRY_SECONDS_MAX)
 
@@ -200,38 +233,31 @@ class ApplyBatch:
         logger.error("record_unprocessable", partition=str(part.partition), offset=record.offset, exc_info=error)
         detail = f"The record is well-formed but can't be applied: {error}. Replay it when the cause is mended."
         letter = dead_letter(part.partition, record, UNPROCESSABLE, detail)
-        await self._project(await self._persist(part, Decoded(letters=[letter])))
+        await self._project(await self._persist([Piece(part, Decoded(letters=[letter]))]))
 
-    async def _transaction(self, part: Part, decoded: Decoded) -> Applied:
-        async with self._ledger.transaction(*part.partition) as transaction:
-            at = await transaction.lock_position()
-            if at is None:
-                at = await transaction.open_position(part.start)
-            if at != part.start:
-                if at is None or at < part.start:
-                    raise Fenced(f"{part.partition} is at {at}, before {part.start}: the ledger went back")
-                if at < part.end:
-                    raise AppliedUpTo(at)
-                return await self._refresh(transaction, decoded)
+    async def _transaction(self, pieces: Sequence[Piece]) -> Applied:
+        async with self._ledger.transaction() as transaction:
+            if not await _may_begin(transaction, [piece.part for piece in pieces]):
+                return await self._refresh(transaction, pieces[0].decoded)
             if erased := await self._erased.look(transaction):
-                decoded = decoded.without(erased)
-            await keep_letters(transaction, part.start, part.end, part.records, decoded.letters)
-            new = await transaction.log_events(decoded.events)
-            events = decoded.events
-            if len(new) < len(events):
-                events = [e for e in events if e.offset in new]
+                pieces = [Piece(piece.part, piece.decoded.without(erased)) for piece in pieces]
+            for part, decoded in ((piece.part, piece.decoded) for piece in pieces):
+                await keep_letters(transaction, part.partition, part.start, part.end, part.records, decoded.letters)
+            events = await transaction.log_events(in_order([piece.decoded.events for piece in pieces]))
             await self._at_step("logged")
             # Once for each event: what is decided again below reads the same answer.
             completions = await transaction.write_records(events)
             given = Given(self._catalogue.current(), completions, self._streak_source)
             cached = await self._load_cached({e.event.subject for e in events})
             decision, discard = await _decide_and_save(transaction, events, cached, given)
-            tally = _tally(part, decoded, decision, len(events))
-            newest = record_time(max((r.timestamp for r in part.records), default=0))
-            if not await transaction.advance_position(part.start, part.end, tally, newest):
-                raise Fenced(f"{part.partition} moved away from {part.start} under its lock")
+            outcomes = decision.outcomes
+            advances = [_advance(piece, outcomes) for piece in pieces]
+            if not await transaction.advance_positions(advances):
+                raise Fenced(f"{', '.join(str(p.part.partition) for p in pieces)} moved away under their locks")
             await self._at_step("before_commit")
-        observe_transaction(part.partition.topic, decoded, decision, tally, given.catalogue)
+        for piece, advance in zip(pieces, advances, strict=True):
+            observe_part(piece.part.partition.topic, piece.decoded, advance.tally)
+        observe_decision(decision, given.catalogue)
         return Applied(decision.for_projection, discard, decision.states)
 
     async def _refresh(self, transaction: BatchTransaction, decoded: Decoded) -> Applied:
@@ -259,6 +285,10 @@ class ApplyBatch:
             metrics.PROJECTION_FAILURES.labels("processor").inc()
 
 
+class _NotTogether(Exception):
+    """One of several parts was applied before: each has to go its own way."""
+
+
 class AppliedUpTo(Exception):
     """The ledger's position is inside the part: by an earlier delivery, or by another worker a moment ago."""
 
@@ -273,6 +303,28 @@ class UnfitData(Exception):
 
 class _Contended(Exception):
     """Another lane holds a user that must be decided again."""
+
+
+async def _may_begin(transaction: BatchTransaction, parts: Sequence[Part]) -> bool:
+    """Locks the positions, and opens those of new partitions. False when the only part was applied before.
+
+    Raises `Fenced` when the ledger is behind a part, `AppliedUpTo` when it is inside the only one, and `_NotTogether`.
+    """
+    known = await transaction.lock_positions([part.partition for part in parts])
+    for part in parts:
+        at = known.get(part.partition)
+        if at is None:
+            at = await transaction.open_position(part.partition, part.start)
+        if at == part.start:
+            continue
+        if at is None or at < part.start:
+            raise Fenced(f"{part.partition} is at {at}, before {part.start}: the ledger went back")
+        if len(parts) > 1:
+            raise _NotTogether
+        if at < part.end:
+            raise AppliedUpTo(at)
+        return False
+    return True
 
 
 async def _decide_and_save(
@@ -320,14 +372,19 @@ async def _decide_on_locked(
 async def _no_step(_name: str) -> None: ...
 
 
-def _tally(part: Part, decoded: Decoded, decision: BatchDecision, new_events: int) -> Tally:
-    outcomes = decision.outcomes
-    return Tally(
-        applied=outcomes[Outcome.APPLIED],
-        unmatched=outcomes[Outcome.UNMATCHED] + decoded.erased,
-        late=outcomes[Outcome.LATE],
-        duplicate=len(decoded.events) - new_events,
+def _advance(piece: Piece, outcomes: Mapping[tuple[str, int, Outcome], int]) -> Advance:
+    part, decoded = piece.part, piece.decoded
+    applied, unmatched, late = (
+        outcomes[(*part.partition, outcome)] for outcome in (Outcome.APPLIED, Outcome.UNMATCHED, Outcome.LATE)
+    )
+    tally = Tally(
+        applied=applied,
+        unmatched=unmatched + decoded.erased,
+        late=late,
+        duplicate=len(decoded.events) - applied - unmatched - late,
         dead_letter=len(decoded.letters),
         unknown=decoded.unknown,
         skipped=part.end - part.start - decoded.records,
     )
+    newest = record_time(max((record.timestamp for record in part.records), default=0))
+    return Advance(part.partition, part.start, part.end, tally, newest)

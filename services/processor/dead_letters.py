@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import NAMESPACE_URL, uuid5
 
 from mission_events import DeadLetter
-from services.adapters.kafka.records import Record
+from services.adapters.kafka.records import PartitionId, Record
 from services.adapters.ledger.batch import BatchTransaction
 from services.adapters.ledger.dead_letters import letter_of_copy
 from services.adapters.ledger.headers import headers_json
@@ -19,23 +19,29 @@ UNPROCESSABLE = "unprocessable"
 
 
 async def keep_letters(
-    transaction: BatchTransaction, start: int, end: int, records: Sequence[Record], letters: Sequence[DeadLetter]
+    transaction: BatchTransaction,
+    partition: PartitionId,
+    start: int,
+    end: int,
+    records: Sequence[Record],
+    letters: Sequence[DeadLetter],
 ) -> None:
-    """Keeps the letters of a batch's records `[start, end)`, and puts them into the outbox. Raises `Flood`.
+    """Keeps the letters of a partition's records `[start, end)`, and puts them into the outbox. Raises `Flood`.
 
     A copy that an operator has sent through again and that is as bad as before goes into its letter's history instead, and
     the brake does not count it.
     """
     if not letters:
         return
-    account = await transaction.letter_account()
-    copies = [(letter, of) for letter in letters if (of := letter_of_copy(letter)) is not None]
-    returned = await transaction.return_letters(account.incarnation, copies) if copies else set()
+    of = transaction.of(partition)
+    account = await of.letter_account()
+    copies = [(letter, place) for letter in letters if (place := letter_of_copy(letter)) is not None]
+    returned = await of.return_letters(account.incarnation, copies) if copies else set()
     fresh = [letter for letter in letters if letter.offset not in returned]
     offsets = [record.offset for record in records if record.offset not in returned]
     brake = judge(account.brake, start, end, offsets, {letter.offset: letter.reason for letter in fresh})
-    await transaction.save_brake(brake)
-    await transaction.dead_letters(account.incarnation, fresh)
+    await of.save_brake(brake)
+    await of.dead_letters(account.incarnation, fresh)
     await transaction.publish([message_of_letter(letter, account.incarnation) for letter in fresh])
 
 

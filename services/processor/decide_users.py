@@ -34,6 +34,7 @@ class Given:
 
 
 class _User(msgspec.Struct, gc=False):
+    events: Sequence[LoggedEvent]
     decision: Decision
     change: UserChange | None
     show: bool
@@ -61,9 +62,13 @@ class BatchDecision:
         return [user.decision.state for user in self.users.values() if user.decision.state.version > 0]
 
     @property
-    def outcomes(self) -> Counter[Outcome]:
-        """How many events were applied, unmatched or late."""
-        return Counter(outcome for user in self.users.values() for outcome in user.decision.outcomes)
+    def outcomes(self) -> Counter[tuple[str, int, Outcome]]:
+        """How many events of each (topic, partition) were applied, unmatched or late."""
+        return Counter(
+            (logged.topic, logged.partition, outcome)
+            for user in self.users.values()
+            for logged, outcome in zip(user.events, user.decision.outcomes, strict=True)
+        )
 
     @property
     def for_projection(self) -> list[EncodedState]:
@@ -93,7 +98,8 @@ async def decide_users(
     into: BatchDecision,
     only: set[str] | None = None,
 ) -> None:
-    """Decides all events, user by user, into `into`, on `known` states and on the ledger's where they lack.
+    """Decides all events, user by user and each user's in the given order, into `into`: on `known` states, and on the ledger's where
+    they lack.
 
     With `only`, these users alone, on `known` rows of the ledger that the transaction has locked.
 
@@ -168,4 +174,4 @@ def _decide_user(
                 *(streak_updated(state.user_id, change) for change in decision.streak_changes),
             ],
         )
-    return _User(decision, change, decision.changed or loaded)
+    return _User(events, decision, change, decision.changed or loaded)

@@ -1,8 +1,9 @@
 """Turns the records of a batch into events to apply and dead letters to keep."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from mission_events import DeadLetter, Event, Rejected, decode
 from mission_events.times import record_time
@@ -37,11 +38,12 @@ class Decoded:
 def decode_batch(partition: PartitionId, records: Iterable[Record]) -> Decoded:
     """Decodes each record against its own Kafka timestamp, so that a replay decides the same."""
     found = Decoded()
+    topic, number = partition
     for record in records:
         recorded_at = record_time(record.timestamp)
         result = decode(record.value, record.headers, record_timestamp=recorded_at)
         if isinstance(result, Event):
-            found.events.append(LoggedEvent(result, record.offset, recorded_at))
+            found.events.append(LoggedEvent(result, topic, number, record.offset, recorded_at))
             if record.key != result.subject.encode():
                 found.key_mismatches += 1
         elif isinstance(result, Rejected):
@@ -49,6 +51,16 @@ def decode_batch(partition: PartitionId, records: Iterable[Record]) -> Decoded:
         else:
             found.unknown += 1
     return found
+
+
+def in_order(partitions: Sequence[Sequence[LoggedEvent]]) -> Sequence[LoggedEvent]:
+    """The events of several partitions by the timestamps of their records; those of one partition stay in its order."""
+    if len(partitions) == 1:
+        return partitions[0]
+    events = [event for some in partitions for event in some]
+    # A producer's clock may run back within a partition: an event is never before its predecessor there.
+    times = [at for some in partitions for at in accumulate((event.recorded_at for event in some), max)]
+    return [events[place] for place in sorted(range(len(events)), key=times.__getitem__)]
 
 
 def dead_letter(partition: PartitionId, record: Record, reason: str, detail: str, pointer: str = "") -> DeadLetter:

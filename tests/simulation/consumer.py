@@ -23,6 +23,10 @@ BATCH_MAX = 6
 """Records in a batch; also the lookback, as in the processor."""
 
 
+BY_NUMBER_SHARE = 0.75
+"""How often partitions of one number go to one worker, as Faust gives them while all topics have as many."""
+
+
 class Group:
     """The consumer group, as the brokers see it."""
 
@@ -49,8 +53,9 @@ class Group:
         """Gives every partition to some member."""
         self.generation += 1
         order = self._world.rng.sample(self.members, len(self.members))
+        by_number = self._world.rng.random() < BY_NUMBER_SHARE
         for place, member in enumerate(order):
-            mine = {p for n, p in enumerate(self.partitions) if n % len(order) == place}
+            mine = {p for n, p in enumerate(self.partitions) if (p.partition if by_number else n) % len(order) == place}
             member.assign(mine, self.generation)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from services.adapters.ledger.batch import BatchTransaction, LoggedEvent
+from services.adapters.ledger.batch import BatchTransaction, LoggedEvent, PartitionKey
 from services.adapters.ledger.relay_store import LaneLedger
 from services.adapters.ledger.writer import UserWriter
 from services.claims import claim_reward
@@ -56,30 +56,30 @@ class _AnyOffset(int):
 
 
 def _no_compare_and_set(patch: pytest.MonkeyPatch) -> None:
-    true_lock = BatchTransaction.lock_position
+    true_lock = BatchTransaction.lock_positions
 
-    async def lock_position(self: BatchTransaction) -> int | None:
-        at = await true_lock(self)
-        return None if at is None else _AnyOffset(at)
+    async def lock_positions(self: BatchTransaction, partitions: Sequence[PartitionKey]) -> dict[PartitionKey, int]:
+        return {key: _AnyOffset(at) for key, at in (await true_lock(self, partitions)).items()}
 
-    true_advance = connection._statements["batch.advance_position"]
+    true_advance = connection._statements["batch.advance_positions"]
 
-    async def advance_position(tx: Transaction, topic: str, partition: int, expected: int, to: int, *rest: Any) -> Any:
-        row = tx.get("input_position", (topic, partition))
-        moved = to - expected
-        at = row["next_offset"] if row else expected
-        return await true_advance(tx, topic, partition, at, at + moved, *rest)
+    async def advance_positions(tx: Transaction, *columns: Sequence[Any]) -> Any:
+        topics, partitions, expected, to, *rest = columns
+        rows = [tx.get("input_position", key) for key in zip(topics, partitions, strict=True)]
+        at = [row["next_offset"] if row else known for row, known in zip(rows, expected, strict=True)]
+        ends = [start + end - known for start, end, known in zip(at, to, expected, strict=True)]
+        return await true_advance(tx, topics, partitions, at, ends, *rest)
 
-    patch.setattr(BatchTransaction, "lock_position", lock_position)
-    patch.setitem(connection._statements, "batch.advance_position", advance_position)
+    patch.setattr(BatchTransaction, "lock_positions", lock_positions)
+    patch.setitem(connection._statements, "batch.advance_positions", advance_positions)
 
 
 def _no_deduplication(patch: pytest.MonkeyPatch) -> None:
     true_log = BatchTransaction.log_events
 
-    async def log_events(self: BatchTransaction, events: Sequence[LoggedEvent]) -> set[int]:
+    async def log_events(self: BatchTransaction, events: Sequence[LoggedEvent]) -> Sequence[LoggedEvent]:
         await true_log(self, events)
-        return {event.offset for event in events}
+        return events
 
     patch.setattr(BatchTransaction, "log_events", log_events)
 

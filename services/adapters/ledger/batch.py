@@ -1,4 +1,4 @@
-"""One transaction for one batch of an input partition: position, event log, users, outbox and dead letters move together or not at all."""
+"""One transaction for batches of input partitions: positions, event log, users, outbox and dead letters move together or not at all."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -29,7 +29,9 @@ _SQL = queries("batch")
 EVENT_LOG = (
     "day", "source", "event_id", "user_id", "event_type", "event_time", "recorded_at", "topic", "partition", "offset", "data",
 )  # fmt: skip
-_OFFSET = EVENT_LOG.index("offset")
+
+PartitionKey = tuple[str, int]
+"""(topic, partition); a `PartitionId` is one."""
 
 
 @dataclass(slots=True)
@@ -56,6 +58,8 @@ class LoggedEvent(msgspec.Struct, frozen=True, gc=False):
     """An accepted event with where and when the log recorded it."""
 
     event: Event
+    topic: str
+    partition: int
     offset: int
     recorded_at: datetime
 
@@ -80,77 +84,110 @@ class LetterAccount:
     brake: BrakeState
 
 
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """How far one partition moves, what became of the offsets on the way, and its newest record's timestamp."""
+
+    partition: PartitionKey
+    expected: int
+    to: int
+    tally: Tally
+    last_record_at: datetime
+
+
 class BatchTransaction(UserWriter):
-    """The statements of one batch, inside a transaction that the caller holds open."""
+    """The statements of batches, inside a transaction that the caller holds open."""
 
-    def __init__(self, connection: Connection, topic: str, partition: int, partition_of: PartitionOf) -> None:
-        super().__init__(connection, partition_of)
-        self._topic = topic
-        self._partition = partition
+    def of(self, partition: PartitionKey) -> "PartitionAccount":
+        """The statements about one partition, in this transaction."""
+        return PartitionAccount(self._connection, partition)
 
-    async def lock_position(self) -> int | None:
-        """The partition's next offset, locked until the transaction ends; None when the partition was never opened."""
-        offset: int | None = await self._connection.fetchval(_SQL["lock_position"], self._topic, self._partition)
-        return offset
+    async def lock_positions(self, partitions: Sequence[PartitionKey]) -> dict[PartitionKey, int]:
+        """Next offsets of these partitions, locked until the transaction ends; those never opened are absent."""
+        columns = texts([topic for topic, _ in partitions]), numbers([number for _, number in partitions])
+        rows = await self._connection.fetch(_SQL["lock_positions"], *columns)
+        return {(row[0], row[1]): row[2] for row in rows}
 
-    async def open_position(self, first_offset: int) -> int | None:
-        """Begins the partition's account; returns its next offset, which is another worker's when that was first.
+    async def open_position(self, partition: PartitionKey, first_offset: int) -> int | None:
+        """Begins a partition's account; returns its next offset, which is another worker's when that was first.
 
         This transaction waits for the disk. If a crash could take the beginning back, the worker that went on behind it would
         find no account and begin one there, and what lay before would be lost.
         """
         await self._connection.execute(_SQL["commit_on_disk"])
-        await self._connection.execute(_SQL["open_position"], self._topic, self._partition, first_offset)
-        return await self.lock_position()
+        await self._connection.execute(_SQL["open_position"], *partition, first_offset)
+        return (await self.lock_positions([partition])).get(partition)
+
+    async def advance_positions(self, advances: Sequence[Advance]) -> bool:
+        """Moves positions by compare-and-set; False when one of them is not where it was expected, and then take all back."""
+        tallies = [each.tally for each in advances]
+        moved = await self._connection.fetch(
+            _SQL["advance_positions"],
+            texts([each.partition[0] for each in advances]),
+            numbers([each.partition[1] for each in advances]),
+            numbers([each.expected for each in advances]),
+            numbers([each.to for each in advances]),
+            numbers([tally.applied for tally in tallies]),
+            numbers([tally.unmatched for tally in tallies]),
+            numbers([tally.duplicate for tally in tallies]),
+            numbers([tally.late for tally in tallies]),
+            numbers([tally.dead_letter for tally in tallies]),
+            numbers([tally.unknown for tally in tallies]),
+            numbers([tally.skipped for tally in tallies]),
+            [each.last_record_at for each in advances],
+        )
+        return len(moved) == len(advances)
 
     async def erasure_mark(self) -> int:
-        """A number that every erasure changes. Ask once the position is locked: an erasure that comes later waits for this transaction."""
+        """A number that every erasure changes. Ask once the positions are locked: an erasure that comes later waits for their
+        transaction."""
         return int(await self._connection.fetchval(_SQL["erasure_mark"]))
 
     async def erased_users(self) -> set[str]:
         """All users who were erased."""
         return {row[0] for row in await self._connection.fetch(_SQL["erased_users"])}
 
-    async def log_events(self, events: Sequence[LoggedEvent]) -> set[int]:
-        """Writes the events to the event log and returns the offsets of those that were not in it yet.
+    async def log_events(self, events: Sequence[LoggedEvent]) -> Sequence[LoggedEvent]:
+        """Writes the events to the event log and returns those that were not in it yet, in their order.
 
         They are copied in, which costs half of what an insert does that looks for each one whether it is there. If one is, the
         copy is taken back and the insert made.
         """
-        rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        first: dict[tuple[Any, ...], LoggedEvent] = {}
         for logged in events:
             event = logged.event
-            key = (event.time.date(), event.source, event.id)
-            if key not in rows:
-                rows[key] = (
-                    *key, event.subject, event.type, event.time, logged.recorded_at, self._topic, self._partition, logged.offset,
-                    event.raw_data,
-                )  # fmt: skip
-        if not rows:
-            return set()
+            first.setdefault((event.time.date(), event.source, event.id), logged)
+        if not first:
+            return []
+        unique = list(first.values()) if len(first) < len(events) else events
         try:
             async with self.savepoint():
-                await self._connection.copy_records_to_table("event_log", records=rows.values(), columns=EVENT_LOG)
+                rows = [
+                    (*key, e.event.subject, e.event.type, e.event.time, e.recorded_at, e.topic, e.partition, e.offset, e.event.raw_data)
+                    for key, e in first.items()
+                ]  # fmt: skip
+                await self._connection.copy_records_to_table("event_log", records=rows, columns=EVENT_LOG)
         except asyncpg.UniqueViolationError:
-            return await self._log_unknown(list(rows.values()))
-        return {row[_OFFSET] for row in rows.values()}
+            return await self._log_unknown(unique)
+        return unique
 
-    async def _log_unknown(self, rows: Sequence[tuple[Any, ...]]) -> set[int]:
-        _, sources, ids, users, types, times, recorded, _, _, offsets, data = zip(*rows, strict=True)
+    async def _log_unknown(self, logged: Sequence[LoggedEvent]) -> Sequence[LoggedEvent]:
+        events = [each.event for each in logged]
         found = await self._connection.fetch(
             _SQL["log_events"],
-            texts(sources),
-            texts(ids),
-            texts(users),
-            texts(types),
-            times,
-            recorded,
-            numbers(offsets),
-            self._topic,
-            self._partition,
-            texts(data),
+            texts([event.source for event in events]),
+            texts([event.id for event in events]),
+            texts([event.subject for event in events]),
+            texts([event.type for event in events]),
+            [event.time for event in events],
+            [each.recorded_at for each in logged],
+            texts([each.topic for each in logged]),
+            numbers([each.partition for each in logged]),
+            numbers([each.offset for each in logged]),
+            texts([event.raw_data for event in events]),
         )
-        return {row[0] for row in found}
+        new = {tuple(row) for row in found}
+        return [each for each in logged if (each.topic, each.partition, each.offset) in new]
 
     async def write_records(self, events: Sequence[LoggedEvent]) -> Mapping[EventKey, Completed]:
         """Adds new events to the records of what users have earned and learnt; call it once, before users are saved.
@@ -158,9 +195,17 @@ class BatchTransaction(UserWriter):
         Returns which of them completed a chapter or a unit for the first time."""
         return await write_records(self._connection, events)
 
+
+class PartitionAccount:
+    """The statements about one partition, inside a transaction that has locked its position."""
+
+    def __init__(self, connection: Connection, partition: PartitionKey) -> None:
+        self._connection = connection
+        self._partition = partition
+
     async def letter_account(self) -> LetterAccount:
         """What must be known to keep bad records. The position must have been opened."""
-        row = await self._connection.fetchrow(_SQL["letter_account"], self._topic, self._partition)
+        row = await self._connection.fetchrow(_SQL["letter_account"], *self._partition)
         assert row is not None  # noqa: S101 - its row is locked
         incarnation, *brake = row
         return LetterAccount(incarnation, BrakeState(*brake) if brake[0] is not None else BrakeState())
@@ -174,8 +219,7 @@ class BatchTransaction(UserWriter):
         letters = [letter for letter, _ in copies]
         rows = await self._connection.fetch(
             _SQL["return_dead_letters"],
-            self._topic,
-            self._partition,
+            *self._partition,
             incarnation,
             [d.offset for d in letters],
             [d.reason for d in letters],
@@ -193,8 +237,7 @@ class BatchTransaction(UserWriter):
         if letters:
             await self._connection.execute(
                 _SQL["insert_dead_letters"],
-                self._topic,
-                self._partition,
+                *self._partition,
                 incarnation,
                 [d.offset for d in letters],
                 [d.reason for d in letters],
@@ -208,32 +251,13 @@ class BatchTransaction(UserWriter):
     async def save_brake(self, state: BrakeState) -> None:
         """Keeps what the brake has counted, beside the position that it has counted to."""
         await self._connection.execute(
-            _SQL["save_brake"], self._topic, self._partition,
+            _SQL["save_brake"], *self._partition,
             state.run, state.run_end, state.block, state.block_bad, state.accept_left, state.accept_until,
         )  # fmt: skip
 
     async def stop_partition(self, reason: str, detail: str, position: int) -> None:
         """Marks the partition as stopped, unless its position has moved from there, or it is stopped already."""
-        await self._connection.execute(_SQL["stop_partition"], self._topic, self._partition, reason, detail, position)
-
-    async def advance_position(self, expected: int, to: int, tally: Tally, last_record_at: datetime) -> bool:
-        """Moves the position by compare-and-set; False when it is not at `expected`."""
-        moved = await self._connection.fetchval(
-            _SQL["advance_position"],
-            self._topic,
-            self._partition,
-            expected,
-            to,
-            tally.applied,
-            tally.unmatched,
-            tally.duplicate,
-            tally.late,
-            tally.dead_letter,
-            tally.unknown,
-            tally.skipped,
-            last_record_at,
-        )
-        return moved is not None
+        await self._connection.execute(_SQL["stop_partition"], *self._partition, reason, detail, position)
 
 
 class BatchLedger:
@@ -249,12 +273,12 @@ class BatchLedger:
         return {(row[0], row[1]): row[2] for row in rows}
 
     @asynccontextmanager
-    async def transaction(self, topic: str, partition: int) -> AsyncIterator[BatchTransaction]:
-        """One batch. The commit does not wait for the disk: what a crash of Postgres takes back, it takes back together with
-        the position, and Kafka delivers it again."""
+    async def transaction(self) -> AsyncIterator[BatchTransaction]:
+        """One batch, or several. The commit does not wait for the disk: what a crash of Postgres takes back, it takes back together
+        with the positions, and Kafka delivers it again."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_SQL["commit_without_waiting"])
-            yield BatchTransaction(connection, topic, partition, self._partition_of)
+            yield BatchTransaction(connection, self._partition_of)
 
     async def load_users(self, user_ids: Sequence[str]) -> dict[str, UserState]:
         """States of these users as the ledger has them now."""

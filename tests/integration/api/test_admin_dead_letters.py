@@ -33,8 +33,8 @@ async def kept(pool: Pool, topic: str, clock: Clock) -> list[DeadLetter]:
         for number in range(5)
     ]
     letters.append(DeadLetter(None, None, (), "tombstone", "nothing", "", topic, 7, 5, at))
-    async with BatchLedger(pool, partition_of).transaction(topic, 7) as transaction:
-        await transaction.dead_letters(1, letters)
+    async with BatchLedger(pool, partition_of).transaction() as transaction:
+        await transaction.of((topic, 7)).dead_letters(1, letters)
     return letters
 
 

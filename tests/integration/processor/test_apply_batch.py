@@ -373,9 +373,9 @@ async def test_the_first_batch_of_a_partition_is_on_disk_and_others_do_not_wait(
     ledger = BatchLedger(pool, partition_of)
     waits = []
     for _ in range(2):
-        async with ledger.transaction(XP, 0) as transaction:
-            if await transaction.lock_position() is None:
-                await transaction.open_position(0)
+        async with ledger.transaction() as transaction:
+            if not await transaction.lock_positions([(XP, 0)]):
+                await transaction.open_position((XP, 0), 0)
             waits.append(await transaction._connection.fetchval("show synchronous_commit"))
 
     assert waits == ["on", "off"], "a beginning that a crash takes back would let a later batch begin in its place"

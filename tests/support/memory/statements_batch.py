@@ -14,6 +14,8 @@ Times = Sequence[datetime]
 
 _one = shape("value")
 _two = shape("one", "two")
+_key = shape("topic", "partition")
+_place = shape("topic", "partition", "offset")
 _position = shape("topic", "partition", "next_offset")
 _state = shape("user_id", "state")
 QUESTION = (
@@ -38,12 +40,14 @@ TALLY = ("applied", "unmatched", "duplicate", "late", "dead_letter", "unknown", 
 
 
 @answers("batch")
-async def lock_position(tx: Transaction, topic: str, partition: int) -> Found:
-    if tx.get("input_position", (topic, partition)) is None:
-        return []
-    await tx.lock("input_position", (topic, partition))
-    row = tx.get("input_position", (topic, partition))
-    return [_one(row["next_offset"])] if row else []
+async def lock_positions(tx: Transaction, topics: Texts, partitions: Sequence[int]) -> Found:
+    found = []
+    for key in sorted(zip(topics, partitions, strict=True)):
+        if tx.get("input_position", key) is not None:
+            await tx.lock("input_position", key)
+            if row := tx.get("input_position", key):
+                found.append(_position(*key, row["next_offset"]))
+    return found
 
 
 @answers("batch")
@@ -61,23 +65,25 @@ async def open_position(tx: Transaction, topic: str, partition: int, first: int)
 
 
 @answers("batch")
-async def advance_position(tx: Transaction, topic: str, partition: int, expected: int, to: int, *rest: Any) -> Found:
-    *tally, newest = rest
-    key = (topic, partition)
-    if (row := tx.get("input_position", key)) is None or row["next_offset"] != expected:
-        return []
-    await tx.lock("input_position", key)
-    row = tx.get("input_position", key)
-    if row is None or row["next_offset"] != expected:
-        return []
-    changed = {**row, "next_offset": to}
-    for name, amount in zip(TALLY, tally, strict=True):
-        changed[name] += amount
-    if to - row["first_offset"] != sum(changed[name] for name in TALLY):
-        raise asyncpg.CheckViolationError("new row for relation input_position violates its check constraint")
-    changed["last_record_at"] = max(row["last_record_at"] or newest, newest)
-    tx.put("input_position", key, changed)
-    return [_one(to)]
+async def advance_positions(tx: Transaction, *columns: Sequence[Any]) -> Found:
+    moved = []
+    for topic, partition, expected, to, *tally, newest in zip(*columns, strict=True):
+        key = (topic, partition)
+        if (row := tx.get("input_position", key)) is None or row["next_offset"] != expected:
+            continue
+        await tx.lock("input_position", key)
+        row = tx.get("input_position", key)
+        if row is None or row["next_offset"] != expected:
+            continue
+        changed = {**row, "next_offset": to}
+        for name, amount in zip(TALLY, tally, strict=True):
+            changed[name] += amount
+        if to - row["first_offset"] != sum(changed[name] for name in TALLY):
+            raise asyncpg.CheckViolationError("new row for relation input_position violates its check constraint")
+        changed["last_record_at"] = max(row["last_record_at"] or newest, newest)
+        tx.put("input_position", key, changed)
+        moved.append(_key(*key))
+    return moved
 
 
 @answers("batch")
@@ -104,21 +110,20 @@ LOGGED = (
     "event_type",
     "event_time",
     "recorded_at",
-    "offset",
     "topic",
     "partition",
+    "offset",
     "data",
 )
 
 
 @answers("batch")
-async def log_events(tx: Transaction, *given: Any) -> Found:
-    *columns, topic, partition, data = given
+async def log_events(tx: Transaction, *columns: Sequence[Any]) -> Found:
     new = []
-    for *values, body in zip(*columns, data, strict=True):
-        row = dict(zip(LOGGED, (*values, topic, partition, body), strict=True))
+    for values in zip(*columns, strict=True):
+        row = dict(zip(LOGGED, values, strict=True))
         if await _log(tx, row):
-            new.append(_one(row["offset"]))
+            new.append(_place(row["topic"], row["partition"], row["offset"]))
     return new
 
 

@@ -1,18 +1,25 @@
--- name: lock_position
--- The row lock is the partition's mutex: a stalled second worker waits here and then finds that the position has moved.
-select next_offset from input_position where topic = $1 and partition = $2 for update
+-- name: lock_positions
+-- The row lock is the partition's mutex: a stalled second worker waits here and then finds that the position has moved. The order keeps
+-- two workers that lock several partitions from waiting for each other.
+select topic, partition, next_offset from input_position
+where (topic, partition) in (select * from unnest(string_to_array($1, e'\x1f'), string_to_array($2, ',')::int[]))
+order by topic, partition for update
 
 -- name: open_position
 insert into input_position (topic, partition, first_offset, next_offset) values ($1, $2, $3, $3)
 on conflict do nothing
 
--- name: advance_position
-update input_position
-set next_offset = $4, applied = applied + $5, unmatched = unmatched + $6, duplicate = duplicate + $7, late = late + $8,
-    dead_letter = dead_letter + $9, unknown = unknown + $10, skipped = skipped + $11,
-    last_record_at = greatest(last_record_at, $12), updated_at = now()
-where topic = $1 and partition = $2 and next_offset = $3
-returning next_offset
+-- name: advance_positions
+update input_position p
+set next_offset = n.next_offset, applied = p.applied + n.applied, unmatched = p.unmatched + n.unmatched, duplicate = p.duplicate + n.duplicate,
+    late = p.late + n.late, dead_letter = p.dead_letter + n.dead_letter, unknown = p.unknown + n.unknown, skipped = p.skipped + n.skipped,
+    last_record_at = greatest(p.last_record_at, n.last_record_at), updated_at = now()
+from unnest(string_to_array($1, e'\x1f'), string_to_array($2, ',')::int[], string_to_array($3, ',')::bigint[], string_to_array($4, ',')::bigint[],
+            string_to_array($5, ',')::bigint[], string_to_array($6, ',')::bigint[], string_to_array($7, ',')::bigint[], string_to_array($8, ',')::bigint[],
+            string_to_array($9, ',')::bigint[], string_to_array($10, ',')::bigint[], string_to_array($11, ',')::bigint[], $12::timestamptz[])
+    as n (topic, partition, expected, next_offset, applied, unmatched, duplicate, late, dead_letter, unknown, skipped, last_record_at)
+where p.topic = n.topic and p.partition = n.partition and p.next_offset = n.expected
+returning p.topic, p.partition
 
 -- name: positions
 select topic, partition, next_offset from input_position
@@ -25,14 +32,14 @@ select mark from erasure_mark
 select user_id from erased_user
 
 -- name: log_events
--- Answers with the offsets that are new; the others are duplicates.
+-- Answers with the places of those that are new; the others are duplicates.
 insert into event_log (day, source, event_id, user_id, event_type, event_time, recorded_at, topic, partition, "offset", data)
-select (e.event_time at time zone 'UTC')::date, e.source, e.event_id, e.user_id, e.event_type, e.event_time, e.recorded_at, $8, $9, e."offset", e.data
+select (e.event_time at time zone 'UTC')::date, e.source, e.event_id, e.user_id, e.event_type, e.event_time, e.recorded_at, e.topic, e.partition, e."offset", e.data
 from unnest(string_to_array($1, e'\x1f'), string_to_array($2, e'\x1f'), string_to_array($3, e'\x1f'), string_to_array($4, e'\x1f'), $5::timestamptz[], $6::timestamptz[],
-            string_to_array($7, ',')::bigint[], string_to_array($10, e'\x1f')::json[])
-    as e (source, event_id, user_id, event_type, event_time, recorded_at, "offset", data)
+            string_to_array($7, e'\x1f'), string_to_array($8, ',')::int[], string_to_array($9, ',')::bigint[], string_to_array($10, e'\x1f')::json[])
+    as e (source, event_id, user_id, event_type, event_time, recorded_at, topic, partition, "offset", data)
 on conflict do nothing
-returning "offset"
+returning topic, partition, "offset"
 
 -- name: load_users
 select user_id, state from user_state where user_id = any(string_to_array($1, e'\x1f'))
