@@ -250,8 +250,8 @@ class ApplyBatch:
             given = Given(self._catalogue.current(), completions, self._streak_source)
             cached = await self._load_cached({e.event.subject for e in events})
             decision, discard = await _decide_and_save(transaction, events, cached, given)
-            outcomes = decision.outcomes
-            advances = [_advance(piece, outcomes) for piece in pieces]
+            outcomes = decision.outcomes([piece.part.partition for piece in pieces])
+            advances = [_advance(piece, outcomes[piece.part.partition]) for piece in pieces]
             if not await transaction.advance_positions(advances):
                 raise Fenced(f"{', '.join(str(p.part.partition) for p in pieces)} moved away under their locks")
             await self._at_step("before_commit")
@@ -372,16 +372,13 @@ async def _decide_on_locked(
 async def _no_step(_name: str) -> None: ...
 
 
-def _advance(piece: Piece, outcomes: Mapping[tuple[str, int, Outcome], int]) -> Advance:
+def _advance(piece: Piece, outcomes: Sequence[Outcome]) -> Advance:
     part, decoded = piece.part, piece.decoded
-    applied, unmatched, late = (
-        outcomes[(*part.partition, outcome)] for outcome in (Outcome.APPLIED, Outcome.UNMATCHED, Outcome.LATE)
-    )
     tally = Tally(
-        applied=applied,
-        unmatched=unmatched + decoded.erased,
-        late=late,
-        duplicate=len(decoded.events) - applied - unmatched - late,
+        applied=outcomes.count(Outcome.APPLIED),
+        unmatched=outcomes.count(Outcome.UNMATCHED) + decoded.erased,
+        late=outcomes.count(Outcome.LATE),
+        duplicate=len(decoded.events) - len(outcomes),
         dead_letter=len(decoded.letters),
         unknown=decoded.unknown,
         skipped=part.end - part.start - decoded.records,

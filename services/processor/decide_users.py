@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from mission_events import QuestionAnswered
-from services.adapters.ledger.batch import BatchTransaction, LoggedEvent
+from services.adapters.ledger.batch import BatchTransaction, LoggedEvent, PartitionKey
 from services.adapters.ledger.writer import UserChange
 from services.adapters.projection import EncodedState
 from services.missions.announcements import assigned, completed
@@ -61,14 +61,16 @@ class BatchDecision:
         """The states of all users whom the ledger knows, as they are decided."""
         return [user.decision.state for user in self.users.values() if user.decision.state.version > 0]
 
-    @property
-    def outcomes(self) -> Counter[tuple[str, int, Outcome]]:
-        """How many events of each (topic, partition) were applied, unmatched or late."""
-        return Counter(
-            (logged.topic, logged.partition, outcome)
-            for user in self.users.values()
-            for logged, outcome in zip(user.events, user.decision.outcomes, strict=True)
-        )
+    def outcomes(self, partitions: Sequence[PartitionKey]) -> Mapping[PartitionKey, list[Outcome]]:
+        """What became of the events of each partition, in no order."""
+        users = self.users.values()
+        if len(partitions) == 1:
+            return {partitions[0]: [outcome for user in users for outcome in user.decision.outcomes]}
+        found: dict[PartitionKey, list[Outcome]] = {(topic, number): [] for topic, number in partitions}
+        for user in users:
+            for logged, outcome in zip(user.events, user.decision.outcomes, strict=True):
+                found[logged.topic, logged.partition].append(outcome)
+        return found
 
     @property
     def for_projection(self) -> list[EncodedState]:
@@ -168,10 +170,11 @@ def _decide_user(
             answered=[
                 (record, decision.answers_before[question_id]) for question_id, record in decision.answered.items()
             ],
-            announcements=[
+        )
+        if decision.issued or decision.completed or decision.streak_changes:
+            change.announcements = [
                 *(assigned(state.user_id, a, catalogue) for a in decision.issued),
                 *(completed(state.user_id, a, catalogue) for a in decision.completed),
-                *(streak_updated(state.user_id, change) for change in decision.streak_changes),
-            ],
-        )
+                *(streak_updated(state.user_id, told) for told in decision.streak_changes),
+            ]
     return _User(events, decision, change, decision.changed or loaded)

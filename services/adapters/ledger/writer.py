@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from services.missions.announcements import Announcement
+from services.missions.periods import DAILY
 from services.missions.state import Assignment, QuestionRecord, Status, UserState, encode_state
 
 from .columns import numbers, optional_numbers, optional_texts, texts
@@ -224,9 +225,18 @@ def _user_columns(changes: Sequence[UserChange]) -> tuple[object, ...]:
         numbers([s.version for s in states]),
         numbers([s.stamp for s in states]),
         texts([change.encoded.decode() for change in changes]),
-        [max((p.ends_at for p in s.issued if p.kind == "daily"), default=None) for s in states],
+        [_next_issue_at(s) for s in states],
         optional_numbers([s.recent_days[-1] if s.recent_days else None for s in states]),
     )
+
+
+def _next_issue_at(state: UserState) -> datetime | None:
+    """The end of the newest day whose missions were issued."""
+    newest = None
+    for period in state.issued:
+        if period.kind == DAILY and (newest is None or period.ends_at > newest):
+            newest = period.ends_at
+    return newest
 
 
 def _issued_columns(issued: Sequence[tuple[str, Assignment]]) -> tuple[object, ...]:
