@@ -42,6 +42,7 @@ from services.operations.startup import (
     open_ledger,
     open_projection,
     partition_chooser,
+    spare_collector,
 )
 
 from . import routes_admin, routes_dead_letters, routes_questions, routes_service, routes_user
@@ -208,6 +209,7 @@ async def _serve(settings: ApiSettings, app: FastAPI, pool: Pool, verifier: Toke
             "http": server.trouble(),
         }
 
+    spare_collector()
     async with InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host).running():
         await serve_until_signal(server)
 

@@ -23,6 +23,7 @@ from services.operations.startup import (
     open_ledger,
     open_projection,
     partition_chooser,
+    spare_collector,
 )
 
 from .claim_reward import STEPS, ClaimReward
@@ -77,5 +78,6 @@ async def run(settings: ClaimsSettings) -> None:
 
         inside = InsideServer(settings.inside_port, lambda: None, ready, host=settings.inside_host)
         works = (catalogue.watch(), keep_repaired(projection, users.load), verifier.keys.watch())
+        spare_collector()
         async with background(*works), inside.running():
             await serve_until_signal(server)

@@ -26,6 +26,7 @@ from services.operations.startup import (
     open_ledger,
     open_projection,
     partition_chooser,
+    spare_collector,
 )
 
 from .apply_batch import STEPS, ApplyBatch
@@ -102,6 +103,7 @@ async def run(settings: ProcessorSettings) -> None:
             _measure(worker),
             keep_repaired(projection, ledger.load_users),
         )
+        spare_collector()
         async with background(*side_work), inside.running():
             await worker.run()
 
@@ -109,8 +111,6 @@ async def run(settings: ProcessorSettings) -> None:
 def _calm_collector() -> None:
     """Lets Python's collector look once a batch or so. A batch makes tens of thousands of objects and keeps none; with the
     defaults the collector walks them again and again, which took a quarter of the time of a batch."""
-    gc.collect()
-    gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS, 20, 100)
 
 
