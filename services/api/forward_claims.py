@@ -36,18 +36,23 @@ RESPONSE_HEADERS = ("content-type", "www-authenticate", "retry-after", "allow", 
 class ClaimsClient:
     """Connections to the claims role. aiohttp's: httpx took four milliseconds of a core for each claim that it passed on."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(
+        self, base_url: str, *, connections_max: int = CONNECTIONS_MAX, wait_seconds: float = ANSWER_SECONDS
+    ) -> None:
+        """`wait_seconds`: for a free connection, of those that may be open at once."""
         self._url = f"{base_url.rstrip('/')}/missions/claim"
+        self._connections_max = connections_max
+        self._wait_seconds = wait_seconds
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
         """Status, headers and body of the answer. Raises TimeoutError and aiohttp's ClientError."""
         if self._session is None:  # it belongs to the event loop that runs now
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+                connector=aiohttp.TCPConnector(limit=self._connections_max),
                 # `connect` is the wait for a free connection too: nothing was sent yet, so that is a 503.
                 timeout=aiohttp.ClientTimeout(
-                    total=None, connect=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS
+                    total=None, connect=self._wait_seconds, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("User-Agent", "Content-Type"),

@@ -113,6 +113,28 @@ async def test_nobody_listening_is_a_503(parts: Parts, tokens: TokenSettings, cl
     await nowhere.aclose()
 
 
+async def test_a_claim_that_finds_no_free_connection_is_a_503_and_those_before_it_are_answered(
+    parts: Parts, network: Proxy, upstreams: Upstreams, tokens: TokenSettings, clock: Clock
+) -> None:
+    held = forward_claims.ClaimsClient(f"http://127.0.0.1:{network.port}", connections_max=2, wait_seconds=0.2)
+    client = client_of(create_app(replace(parts, claims=held), clock), tokens)
+    assignments = {user: await completed(client, upstreams, user) for user in ("jan", "kim", "lea")}
+    network.flows.clear()
+    first = [asyncio.create_task(client.claim(user, assignments[user])) for user in ("jan", "kim")]
+    while len(network._open) < 4:  # noqa: ASYNC110 - both ends of two connections; the proxy tells nobody
+        await asyncio.sleep(0.01)
+
+    response = await client.claim("lea", assignments["lea"])
+
+    problem(response, 503, "unavailable")
+    assert int(response.headers["retry-after"]) >= 1
+    network.flows.set()
+    assert [(await task).status_code for task in first] == [200, 200]
+    assert (await client.claim("lea", assignments["lea"])).status_code == 200
+    await client.http.aclose()
+    await held.aclose()
+
+
 async def test_without_a_claims_url_the_route_is_absent(parts: Parts, tokens: TokenSettings, clock: Clock) -> None:
     client = client_of(create_app(parts, clock), tokens)
     problem(await client.claim("gus", "some-id"), 404, "not-found")
