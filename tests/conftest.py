@@ -1,5 +1,7 @@
 """Fixtures for every suite: the session's real servers. And the order in which the suites come."""
 
+import gc
+
 import pytest
 
 pytest_plugins = ["tests.support.stack", "tests.support.ledger", "tests.support.system"]
@@ -22,3 +24,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
         return LONG_SUITES.index(suite) if suite in LONG_SUITES else len(LONG_SUITES)
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """All modules, models and tests are there by now and stay: Python's collector need not walk over them again and again."""
+    gc.collect()
+    gc.freeze()

@@ -71,10 +71,11 @@ def run(first: int, seeds: int, jobs: int) -> Iterator[Total]:
 
 
 def quiet() -> None:
-    """What the code under test logs of thousands of faults is of no interest, and neither is Python's collector."""
+    """What the code under test logs of thousands of faults is of no interest, and neither is Python's collector, nor to it the code."""
     logging.disable(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     gc.disable()
+    gc.freeze()
 
 
 def _chunk(seeds: Iterable[int]) -> Total:
