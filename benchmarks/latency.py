@@ -185,7 +185,8 @@ def draw(found: Sequence[AtRate], where: Path) -> Iterable[Path]:
         for place, value in zip(places, values, strict=True):
             axes.text(place, value, f"{value:.0f}", ha="center", va="bottom", fontsize=8)
     axes.set_xticks(range(len(found)), [f"{each.rate:,} events/s" for each in found])
-    axes.set_ylabel("ms from due to visible in GET /missions")
+    axes.set_yscale("log")
+    axes.set_ylabel("ms from due to visible in GET /missions (log scale)")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return save(figure, where / "latency")

@@ -79,7 +79,7 @@ class Report:
             shown = (
                 f"{reached:,.0f}/s (>= {goal.aim:,.0f}/s)"
                 if goal.beside is None
-                else f"{reached:.2f} x (>= {goal.aim:g} x)"
+                else f"{reached:.3g} x (>= {goal.aim:g} x)"
             )
             lines.append(f"goal {goal.name}: {shown} {'met' if reached >= goal.aim else 'not met'}")
         return lines
