@@ -159,7 +159,7 @@ bench-catch-up: venv ## lag after a minute without Postgres, and on five million
 	@$(BIN)/python -m benchmarks.catch_up $(ARGS)
 
 .PHONY: bench-curves
-bench-curves: venv ## what an event costs as definitions, users, missions, batches, partitions, processors grow: about an hour
+bench-curves: venv ## what an event costs as definitions, users, missions, batches, partitions, processors grow: about forty minutes
 	@$(BIN)/python -m benchmarks.curves $(ARGS)
 
 .PHONY: bench-sizes

@@ -25,7 +25,7 @@ from .events import Stream
 from .known_users import issue_to
 from .paced import Paced, publish_at
 from .publish import publish
-from .report import RESULTS, keep, tell_written
+from .report import RESULTS, keep, ratio_goal, tell_written
 from .rounds import bar
 from .sql import queries
 from .world import Side, World, begin, create_side, on_fresh_servers
@@ -111,11 +111,7 @@ def goal_lines(name: str, found: dict[str, float]) -> list[str]:
             ("backlog-constant-rate", found["rate, last to second"], RATE_AIM, ">="),
             ("backlog-constant-memory", found["memory, last to second"], MEMORY_AIM, "<="),
         ]
-    return [
-        f"goal {goal}: {value:.2f} x ({sign} {aim:g} x) "
-        f"{'met' if (value >= aim if sign == '>=' else value <= aim) else 'not met'}"
-        for goal, value, aim, sign in goals
-    ]
+    return [ratio_goal(*goal) for goal in goals]
 
 
 class _Watcher:

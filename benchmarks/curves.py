@@ -24,7 +24,7 @@ from .events import Stream
 from .known_users import issue_to
 from .machine import Load
 from .publish import publish
-from .report import RESULTS, keep, tell_written
+from .report import RESULTS, keep, ratio_goal, tell_written
 from .rounds import bar
 from .sides import SideFailed, Tuning, positive, run_processor
 from .world import World, begin, create_side, on_fresh_servers
@@ -69,8 +69,8 @@ class Seen:
 
     @property
     def core_microseconds(self) -> float:
-        """Of all cores, by processor and servers, for one event."""
-        return 1e6 * self.load.ours / self.events_per_second
+        """Of all cores, for one event."""
+        return self.load.core_microseconds(self.events_per_second)
 
 
 def courses(amount: int) -> list[Mission]:
@@ -162,10 +162,7 @@ class Found:
         if not self.curve.is_flat:
             return None
         costs = [self.at(value, lambda seen: seen.core_microseconds) for value in self.values]
-        ratio = max(costs) / min(costs)
-        return (
-            f"goal flat-over-{self.curve.name}: {ratio:.2f} x (<= {FLAT:g} x) {'met' if ratio <= FLAT else 'not met'}"
-        )
+        return ratio_goal(f"flat-over-{self.curve.name}", max(costs) / min(costs), FLAT, "<=")
 
 
 def main() -> int:

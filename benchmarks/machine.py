@@ -25,6 +25,10 @@ class Load:
         """Programs that have nothing to do with the benchmark."""
         return max(self.busy - self.ours, 0.0)
 
+    def core_microseconds(self, events_per_second: float) -> float:
+        """Of all cores, by the side and the servers, for one event: what a busy machine disturbs least."""
+        return 1e6 * self.ours / events_per_second
+
 
 class Meter:
     """Measures from `start` to `stop`."""

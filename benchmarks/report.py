@@ -166,6 +166,12 @@ def _as_json(row: Row) -> dict[str, Any]:
     return document
 
 
+def ratio_goal(name: str, ratio: float, aim: float, sign: str) -> str:
+    """A goal on a line; `sign` is `>=` or `<=`."""
+    met = ratio >= aim if sign == ">=" else ratio <= aim
+    return f"goal {name}: {ratio:.2f} x ({sign} {aim:g} x) {'met' if met else 'not met'}"
+
+
 def tell_written(path: Path, console: Console) -> None:
     """Says where something was written, within the project without its own path."""
     shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path

@@ -63,8 +63,8 @@ class Row:
 
     @property
     def core_microseconds(self) -> float:
-        """Of all cores, by the side and the servers, for one event: what a busy machine disturbs least."""
-        return 1e6 * self.measured.load.ours / self.measured.per_second
+        """Of all cores, for one event."""
+        return self.measured.load.core_microseconds(self.measured.per_second)
 
 
 @dataclass(slots=True)

@@ -66,7 +66,7 @@ class BatchDecision:
         users = self.users.values()
         if len(partitions) == 1:
             return {partitions[0]: [outcome for user in users for outcome in user.decision.outcomes]}
-        found: dict[PartitionKey, list[Outcome]] = {(topic, number): [] for topic, number in partitions}
+        found: dict[PartitionKey, list[Outcome]] = {partition: [] for partition in partitions}
         for user in users:
             for logged, outcome in zip(user.events, user.decision.outcomes, strict=True):
                 found[logged.topic, logged.partition].append(outcome)

@@ -267,7 +267,7 @@ class BatchLedger:
         self._pool = pool
         self._partition_of = partition_of
 
-    async def positions(self, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    async def positions(self, partitions: Sequence[PartitionKey]) -> dict[PartitionKey, int]:
         """Next offsets of these partitions; those never opened are absent."""
         rows = await self._pool.fetch(_SQL["positions"], [t for t, _ in partitions], [p for _, p in partitions])
         return {(row[0], row[1]): row[2] for row in rows}

@@ -7,7 +7,6 @@ import pytest
 from services.adapters.ledger.batch import BatchLedger
 from services.adapters.ledger.connection import Pool
 from services.adapters.projection import Projection
-from services.missions.state import UserState
 from services.operations.catalogue import CatalogueWatcher
 from services.processor.apply_batch import ApplyBatch
 from tests.integration.processor.test_apply_batch import XP, FakeRecord, batch, event, progress, tally
@@ -44,18 +43,8 @@ async def test_a_record_whose_timestamp_is_beyond_the_calendar_is_kept_and_its_n
     assert (await progress(pool, "ann"))["daily-xp-20"] == 7
 
 
-async def test_a_record_that_breaks_the_core_becomes_a_dead_letter_alone(
-    apply: ApplyBatch, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from services.missions import decide as core
-    from services.missions.progress import apply as honest
-
-    def breaks_on_thirteen(state: UserState, event_type: str, data: dict[str, object], *rest: object) -> object:
-        if data.get("amount") == 13:
-            raise ZeroDivisionError("thirteen")
-        return honest(state, event_type, data, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(core, "apply", breaks_on_thirteen)
+@pytest.mark.usefixtures("thirteen_breaks_the_core")
+async def test_a_record_that_breaks_the_core_becomes_a_dead_letter_alone(apply: ApplyBatch, pool: Pool) -> None:
     await apply(batch(XP, 0, *(event("ann", xp(amount)) for amount in (1, 2, 13, 3, 4))))
 
     assert (await progress(pool, "ann"))["daily-xp-20"] == 10

@@ -19,7 +19,6 @@ from services.adapters.ledger.queries import queries
 from services.adapters.ledger.records import Learnt, Records, XpTotals
 from services.adapters.ledger.users import Users
 from services.adapters.projection import Projection
-from services.missions.state import UserState
 from services.missions.streaks import StreakSource
 from services.operations.catalogue import CatalogueWatcher
 from services.operations.issue import Issuer
@@ -98,18 +97,8 @@ async def test_users_that_are_decided_twice_are_recorded_once(
     assert (state.chapters_completed, state.units_completed) == (1, 1)
 
 
-async def test_a_batch_that_has_to_be_halved_is_recorded_once(
-    apply: ApplyBatch, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from services.missions import decide as core
-    from services.missions.progress import apply as honest
-
-    def breaks_on_thirteen(state: UserState, event_type: str, data: dict[str, object], *rest: object) -> object:
-        if data.get("amount") == 13:
-            raise ZeroDivisionError("thirteen")
-        return honest(state, event_type, data, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(core, "apply", breaks_on_thirteen)
+@pytest.mark.usefixtures("thirteen_breaks_the_core")
+async def test_a_batch_that_has_to_be_halved_is_recorded_once(apply: ApplyBatch, pool: Pool) -> None:
     await apply(batch(XP, 0, *(event("ann", xp(amount)) for amount in (1, 2, 13, 3, 4))))
 
     amounts = [row[0] for row in await pool.fetch("select amount from xp_log order by amount")]

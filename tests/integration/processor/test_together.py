@@ -12,7 +12,6 @@ from services.adapters.kafka.records import Batch, Fenced, Halt
 from services.adapters.ledger.batch import BatchLedger
 from services.adapters.ledger.connection import Pool
 from services.adapters.projection import Projection
-from services.missions.state import UserState
 from services.operations.catalogue import CatalogueWatcher
 from services.processor.apply_batch import ApplyBatch
 from services.processor.brake import RUN_MAX
@@ -174,18 +173,8 @@ async def test_bad_records_are_kept_under_their_own_partition(together: Together
     assert await tally(pool, XP) == {"next_offset": 2, "applied": 1, "dead_letter": 1}
 
 
-async def test_a_record_that_breaks_the_core_becomes_a_dead_letter_alone(
-    together: Together, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from services.missions import decide as core
-    from services.missions.progress import apply as honest
-
-    def breaks_on_thirteen(state: UserState, event_type: str, data: dict[str, object], *rest: object) -> object:
-        if data.get("amount") == 13:
-            raise ZeroDivisionError("thirteen")
-        return honest(state, event_type, data, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(core, "apply", breaks_on_thirteen)
+@pytest.mark.usefixtures("thirteen_breaks_the_core")
+async def test_a_record_that_breaks_the_core_becomes_a_dead_letter_alone(together: Together, pool: Pool) -> None:
     await together(
         batch(XP, 0, *(event("ann", xp(amount)) for amount in (1, 13, 3))), batch(LESSONS, 0, event("ann", lesson()))
     )
