@@ -19,7 +19,10 @@ def draw(report: Report) -> Iterable[Path]:
     figure = Figure(figsize=(11, 0.75 * len(names) + 1.6), layout="constrained")
     axes = figure.subplots()
     speeds = [report.per_second(name) for name in names]
-    colors = [OURS if name == "processor" else LIMIT if name == "bare-writes" else THEIRS for name in names]
+    colors = [
+        OURS if name in ("processor", "two-processors") else LIMIT if name == "bare-writes" else THEIRS
+        for name in names
+    ]
     axes.barh(range(len(names)), speeds, color=colors)
     axes.set_xscale("log")
     axes.set_xlim(min(speeds) / 2, max(speeds) * 40)

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from .events import Stream
 from .known_users import issue_to, known_users
 from .publish import publish
 from .rounds import bar
-from .sides import POLL_SECONDS, Tuning, add_tuning
+from .sides import POLL_SECONDS, Tuning, add_tuning, positive
 from .sql import queries
 from .world import Side, World, begin, connected, create_side, on_fresh_servers
 
@@ -70,29 +70,30 @@ async def _profile(arguments: argparse.Namespace, world: World, console: Console
         await issue_to(side, known, stream.since, told)
     with bar(console, "events published", arguments.events) as told:
         filled = await publish(stream, side, told=told)
-    tuning = Tuning(arguments.batch_size, arguments.lanes)
+    tuning = Tuning(arguments.batch_size, arguments.lanes, arguments.processors)
     with console.status("the processor runs"):
         return await _run(tuning, world, side, filled.whole.records, samples)
 
 
 async def _run(tuning: Tuning, world: World, side: Side, records: int, samples: Path | None) -> Used:
-    role = world.role("processor")
+    roles = world.roles("processor", tuning.processors)
     async with connected(side.addresses.postgres_dsn) as pool:
         await pool.execute(_SQL["checkpoint"])
-        role.start({**side.environment(), **tuning.environment()})
+        for role in roles:
+            role.start({**side.environment(), **tuning.environment()})
         try:
             first = done = await pool.fetchval(_SQL["positions"])
             while not first:
                 await asyncio.sleep(POLL_SECONDS)
                 first = await pool.fetchval(_SQL["positions"])
-            before, started = _by_program(role.pid), perf_counter()
-            async with _sampled(samples, role.pid):
+            before, started = _by_program({role.pid for role in roles}), perf_counter()
+            async with _sampled(samples, roles[0].pid):
                 while done < records:
                     await asyncio.sleep(POLL_SECONDS)
                     done = await pool.fetchval(_SQL["positions"])
-            seconds, after = perf_counter() - started, _by_program(role.pid)
+            seconds, after = perf_counter() - started, _by_program({role.pid for role in roles})
         finally:
-            await asyncio.to_thread(role.stop)
+            await asyncio.gather(*(asyncio.to_thread(role.stop) for role in roles))
     return Used(seconds, records - first, {name: used - before.get(name, 0.0) for name, used in after.items()})
 
 
@@ -111,8 +112,8 @@ async def _sampled(samples: Path | None, pid: int | None) -> AsyncIterator[None]
         await process.wait()
 
 
-def _by_program(pid: int | None) -> dict[str, float]:
-    """Core seconds used so far by the processor and by each server."""
+def _by_program(processors: Set[int | None]) -> dict[str, float]:
+    """Core seconds used so far by the processors and by each server."""
     found: Counter[str] = Counter()
     for process in psutil.Process().children(recursive=True):
         try:
@@ -120,7 +121,7 @@ def _by_program(pid: int | None) -> dict[str, float]:
         except psutil.NoSuchProcess:
             continue
         program = next((shown for part, shown in PROGRAMS.items() if part in name), name)
-        found["processor" if process.pid == pid else program] += times.user + times.system  # type: ignore[assignment]
+        found["processor" if process.pid in processors else program] += times.user + times.system  # type: ignore[assignment]
     return dict(found)
 
 
@@ -161,6 +162,12 @@ def _arguments() -> argparse.Namespace:
     add("--new-users", type=float, default=10, metavar="PERCENT", help="of them first seen in the events (%(default)s)")
     add("--seed", type=int, default=1, help="(%(default)s)")
     add_tuning(parser)
+    add(
+        "--processors",
+        type=positive,
+        default=1,
+        help="that share the partitions (%(default)s); functions are the first one's",
+    )
     add("--functions", action="store_true", help="also sample the processor's functions, with py-spy")
     return parser.parse_args()
 

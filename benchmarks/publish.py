@@ -48,12 +48,15 @@ async def publish(
     whole: Side,
     part: Side | None = None,
     *,
+    twin: Side | None = None,
     every: int = 1,
     sample: frozenset[int] = frozenset(),
     told: Callable[[int], None],
     single: SingleTopics | None = None,
 ) -> Filled:
-    """Publishes to `whole`, and what belongs to every `every`-th user to `part` too; keeps the events of the users in `sample`.
+    """Publishes to `whole` and, if there is one, to its `twin`, and what belongs to every `every`-th user to `part` too.
+
+    Keeps the events of the users in `sample`.
 
     Taking users and not a stretch of the stream keeps the mix: each user has the same events on both sides.
     """
@@ -68,6 +71,8 @@ async def publish(
                 key = user_id(event.user).encode()
                 records.append(Outgoing(whole.prefix + event.topic, key, event.value))
                 _count(filled.whole, new)
+                if twin is not None:
+                    records.append(Outgoing(twin.prefix + event.topic, key, event.value))
                 if part is not None and event.user % every == 0:
                     records.append(Outgoing(part.prefix + event.topic, key, event.value))
                     _count(filled.part, new)

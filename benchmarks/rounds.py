@@ -27,6 +27,7 @@ PEER_PARTITIONS = 8
 """Of the peers' single topic: more than any of them uses at once here."""
 
 PROCESSOR_KEEPS = "Postgres + Redis, position in the same transaction; each event counts once after kill -9"
+TWO_KEEP = "the same; both share the partitions, and the machine's two cores with all servers"
 AGENT_KEEPS = "Postgres + Redis, Kafka's offset on a timer; what fails is acknowledged"
 BARE_KEEPS = "Postgres alone; the processor's own writes, nothing read, decided or published"
 
@@ -82,21 +83,23 @@ class Round:
 async def measure_round(plan: Plan, world: World, console: Console) -> Round:
     """Runs every side once. Raises `SideFailed` and `WrongResult`."""
     stream = Stream(plan.events, plan.users, plan.seed, datetime.now(UTC))
-    whole, part = await create_side("processor", world), await create_side("per_event_agent", world)
+    whole, twin, part = [await create_side(name, world) for name in ("processor", "processors", "per_event_agent")]
     every = _every(plan.events, plan.agent_events)
     single = SingleTopics("peers.all", "peers.some", _every(plan.events, plan.table_events))
     await create_topics(world, [single.whole, single.part], PEER_PARTITIONS)
     users = range(0, plan.users, every)
     sample = frozenset(random.Random(plan.seed).sample(users, min(SAMPLE_USERS, len(users))))
     known = known_users(plan.users, plan.new_users, plan.seed)
-    for side, part_of_known in ((whole, known), (part, [user for user in known if user % every == 0])):
+    for side, part_of_known in ((whole, known), (twin, known), (part, [user for user in known if user % every == 0])):
         with bar(console, "missions issued", len(part_of_known)) as told:
             await issue_to(side, part_of_known, stream.since, told)
     recorded, bare = [await copy_ledger(whole, name, world) for name in ("recorded", "bare")]
-    before, part_before = await count_writes(whole), await count_writes(part)
+    before, twin_before, part_before = [await count_writes(side) for side in (whole, twin, part)]
     with bar(console, "events published", plan.events) as told:
         peers_topics = None if plan.without_peers else single
-        filled = await publish(stream, whole, part, every=every, sample=sample, told=told, single=peers_topics)
+        filled = await publish(
+            stream, whole, part, twin=twin, every=every, sample=sample, told=told, single=peers_topics
+        )
     found = Round()
     # The smaller runs first: what the larger ones leave to the servers' housekeeping would slow them down.
     with bar(console, "per-event agent", filled.part.records) as told:
@@ -107,12 +110,15 @@ async def measure_round(plan: Plan, world: World, console: Console) -> Round:
     )
     if not plan.without_peers:
         await _measure_peers(plan, world, console, stream, single, found)
-    with bar(console, "processor", filled.whole.records) as told:
-        tuning = Tuning(plan.batch_size, plan.lanes)
-        processor = await run_processor(world, whole, filled.whole.records, tuning, told)
-    facts = await check_processor(whole, filled.whole, filled, stream, before)
-    title = "missions processor"
-    found.rows.append(Row("processor", title, PROCESSOR_KEEPS, processor, facts, filled.whole.events))
+    for name, title, keeps, side, written, processors in (
+        ("processor", "missions processor", PROCESSOR_KEEPS, whole, before, 1),
+        ("two-processors", "two missions processors", TWO_KEEP, twin, twin_before, 2),
+    ):
+        with bar(console, title, filled.whole.records) as told:
+            tuning = Tuning(plan.batch_size, plan.lanes, processors)
+            measured = await run_processor(world, side, filled.whole.records, tuning, told)
+        facts = await check_processor(side, filled.whole, filled, stream, written)
+        found.rows.append(Row(name, title, keeps, measured, facts, filled.whole.events))
     found.users_compared = await check_same(whole, part, users, stream)
     if not plan.without_peers:
         found.rows.append(await _measure_bare_writes(plan, whole, recorded, bare, console))

@@ -145,7 +145,7 @@ async def run(settings: ApiSettings) -> None:
     topics = [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN]
     await _require_topics(settings, topics)
     connections = settings.postgres_connections
-    async with open_ledger(settings, "api", size=connections, planner=BATCH_PLANNER_SETTINGS) as pool:
+    async with open_ledger(settings, "api", size=connections, planner=BATCH_PLANNER_SETTINGS, stateless=True) as pool:
         catalogue = await load_catalogue(pool)
         async with _parts(settings, verifier, pool, catalogue, topics, questions) as parts:
             await _serve(settings, create_app(parts), pool, verifier)

@@ -57,7 +57,7 @@ async def run(settings: ClaimsSettings) -> None:
         verifier = TokenVerifier.from_settings(settings)
     except TokenKeyError as error:
         raise StartError(error.problem, error.fix) from error
-    ledger_of = open_ledger(settings, "claims", size=settings.postgres_connections)
+    ledger_of = open_ledger(settings, "claims", size=settings.postgres_connections, stateless=True)
     async with ledger_of as pool, open_projection(settings) as projection:
         catalogue = await load_catalogue(pool)
         users = Users(pool, partition_chooser(settings))

@@ -51,13 +51,13 @@ def crash_points_of(role: str, steps: Collection[str]) -> crash_points.CrashPoin
 
 @asynccontextmanager
 async def open_ledger(
-    settings: ServerSettings, role: str, *, size: int, planner: dict[str, str] | None = None
+    settings: ServerSettings, role: str, *, size: int, planner: dict[str, str] | None = None, stateless: bool = False
 ) -> AsyncIterator[Pool]:
-    """A pool on a ledger whose schema is this code's. Raises `StartError`."""
+    """A pool on a ledger whose schema is this code's, as `open_pool` opens it. Raises `StartError`."""
     dsn = settings.postgres_dsn.get_secret_value()
     try:
         missing = await pending(dsn)
-        pool = await open_pool(dsn, size=size, application=f"missions-{role}", planner=planner)
+        pool = await open_pool(dsn, size=size, application=f"missions-{role}", planner=planner, stateless=stateless)
     except MigrationError as error:
         raise StartError(str(error), "run the version of `missions` that fits this database") from error
     except ServerRefuses:

@@ -50,7 +50,7 @@ async def run(settings: ProcessorSettings) -> None:
     connections = settings.lanes_max + 2
     security, group = security_of(settings), settings.topic_prefix + settings.consumer_group
     await require_sign_in(settings.kafka_bootstrap, security, group=group)
-    ledger_of = open_ledger(settings, "processor", size=connections, planner=BATCH_PLANNER_SETTINGS)
+    ledger_of = open_ledger(settings, "processor", size=connections, planner=BATCH_PLANNER_SETTINGS, stateless=True)
     async with ledger_of as pool, open_projection(settings) as projection:
         catalogue = await load_catalogue(pool)
         ledger = BatchLedger(pool, partition_chooser(settings))

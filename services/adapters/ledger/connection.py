@@ -68,8 +68,14 @@ async def signed_in(dsn: str) -> str:
         await connection.close()
 
 
-async def open_pool(dsn: str, *, size: int, application: str, planner: dict[str, str] | None = None) -> Pool:
-    """A pool of at most `size` connections. Raises `ServerRefuses`, and the driver's errors when the ledger is away."""
+async def open_pool(
+    dsn: str, *, size: int, application: str, planner: dict[str, str] | None = None, stateless: bool = False
+) -> Pool:
+    """A pool of at most `size` connections. Raises `ServerRefuses`, and the driver's errors when the ledger is away.
+
+    `stateless`: its users leave nothing in a session (no `set` but `set local`, no session's advisory lock, no `listen`), so that no
+    round trip is spent on resetting it after each use. An open transaction is ended in any case.
+    """
     settings: dict[str, Any] = {
         "application_name": application,
         "statement_timeout": str(STATEMENT_TIMEOUT_SECONDS * 1000),
@@ -85,8 +91,13 @@ async def open_pool(dsn: str, *, size: int, application: str, planner: dict[str,
             max_size=size,
             server_settings=settings,
             command_timeout=STATEMENT_TIMEOUT_SECONDS + 5,
+            reset=_leave if stateless else None,
         )
     except Exception as error:
         if (refusal := refusal_of(error, dsn)) is not None:
             raise refusal from error
         raise
+
+
+async def _leave(_connection: object) -> None:
+    """Instead of the driver's reset, for sessions that have nothing to reset."""
