@@ -114,7 +114,7 @@ class SimulatedConsumer:
         self._wake.set()
 
     async def _fetch(self) -> bool:
-        """One fetch of one partition; False when there is nothing to fetch."""
+        """One fetch, of one partition or of several at once; False when there is nothing to fetch."""
         world = self._world
         ready = []
         for partition in sorted(self._mine):
@@ -125,10 +125,16 @@ class SimulatedConsumer:
                 ready.append((partition, stretch))
         if not ready:
             return False
-        partition, stretch = world.rng.choice(ready)
+        amount = world.rng.randint(1, len(ready)) if world.rng.random() < world.togetherness else 1
         await asyncio.sleep(world.rng.random() * 0.05)
-        if self._assigned is not None or stretch.stopped or self._stretches.get(partition) is not stretch:
-            return True
+        for partition, stretch in world.rng.sample(ready, amount):
+            if self._assigned is None and not stretch.stopped and self._stretches.get(partition) is stretch:
+                self._take(partition, stretch)
+        return True
+
+    def _take(self, partition: PartitionId, stretch: Stretch) -> None:
+        """Hands some records of a partition to its lane, or skips them as a faulty client would."""
+        world = self._world
         log = world.kafka.logs[partition]
         start, size = stretch.read_to, world.rng.randrange(1, BATCH_MAX + 1)
         records = [record for record in log[start:] if record is not None][:size]
@@ -140,10 +146,9 @@ class SimulatedConsumer:
         self._highest[partition] = max(self._highest.get(partition, 0), end)
         if not world.is_healed and world.rng.random() < world.skips:
             world.faults.count(Fault.SKIP, f"{partition} {start}-{end}")
-            return True
+            return
         world.note(f"{partition} fetched {start}-{end}")
         self._lanes.offer(Fetched(partition, records, start, end, self._generation, stretch), lambda: None)
-        return True
 
     # For the lanes.
 

@@ -49,6 +49,7 @@ class Fault(StrEnum):
     UNKNOWN_RECORD = "an event of unknown type"
     OLD_EVENT = "an event hours or days old"
     HOLE = "offsets without a record"
+    TOGETHER = "partitions of one number are applied together"
     EARLY_CLAIM = "a claim of something not completed"
     FOREIGN_CLAIM = "a claim of somebody else's"
     REPEATED_CLAIM = "a claim again"

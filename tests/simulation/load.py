@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mission_events import encode_event
 from services.claims.claim_reward import ClaimCommand, Granted, LedgerUnavailable, Refused
-from tests.support.events import lesson, xp
+from tests.support.events import item, lesson, xp
 
 from .faults import Fault
 from .roles import ClaimsRole
@@ -15,8 +15,10 @@ from .roles import ClaimsRole
 if TYPE_CHECKING:
     from .world import World
 
-XP, LESSONS = "learning.xp-earned", "learning.lesson-completed"
-INPUT = {XP: 2, LESSONS: 2}
+XP, LESSONS, ITEMS = "learning.xp-earned", "learning.lesson-completed", "learning.item-used"
+INPUT = {XP: 2, LESSONS: 2, ITEMS: 2}
+"""Topics and their partitions. No mission here counts items: their topic is company for the others."""
+
 USERS = ("ann", "bob", "cleo")
 CLIENT_PATIENCE_SECONDS = 6.0
 
@@ -46,11 +48,13 @@ class Producers:
         rng = self._world.rng
         while self._left > 0:
             await asyncio.sleep(rng.random() * 2 * seconds / (self._left + 6))
-            for _ in range(min(self._left, rng.choice((1, 1, 2, 4)))):
+            number = rng.choice((0, 1)) if rng.random() < self._world.togetherness else None
+            for _ in range(min(self._left, rng.choice((1, 1, 2, 4) if number is None else (3, 6)))):
                 self._left -= 1
-                self._produce()
+                self._produce(number)
 
-    def _produce(self) -> None:
+    def _produce(self, number: int | None) -> None:
+        """Produces one record, of any topic, to its partition of this number or to any."""
         world, rng = self._world, self._world.rng
         chance = rng.random()
         again = [each for each in self.produced if self._hours == world.hours_passed and each.value]
@@ -59,7 +63,7 @@ class Producers:
             return
         if self._hours != world.hours_passed:
             self._hours, self.produced = world.hours_passed, []  # past a bound of lateness the copy could decide
-        user, topic = rng.choice(USERS), rng.choice((XP, LESSONS))
+        user, topic = rng.choice(USERS), rng.choice((XP, XP, LESSONS, LESSONS, ITEMS))
         if rng.random() < world.oddness["bad"]:
             world.faults.count(Fault.BAD_RECORD)
             value = rng.choice((None, b"", b"{", b"[1]", _event(world, user, topic, "x y", world.now())))
@@ -68,7 +72,10 @@ class Producers:
             value = _event(world, user, topic, self._id(), world.now()).replace(topic.encode(), b"learning.new")
         else:
             value = _event(world, user, topic, self._id(), self._time())
-        self._append(Produced(topic, user.encode(), value, world.now()), rng.randrange(INPUT[topic]))
+        self._append(
+            Produced(topic, user.encode(), value, world.now()),
+            rng.randrange(INPUT[topic]) if number is None else number,
+        )
 
     def _id(self) -> str:
         self._numbers += 1
@@ -102,7 +109,13 @@ class Producers:
 
 def _event(world: "World", user: str, topic: str, event_id: str, at: datetime) -> bytes:
     rng = world.rng
-    data = xp(rng.choice((1, 4, 8, 15, 40))) if topic == XP else lesson(f"l{rng.randrange(3)}")
+    data = (
+        xp(rng.choice((1, 4, 8, 15, 40)))
+        if topic == XP
+        else lesson(f"l{rng.randrange(3)}")
+        if topic == LESSONS
+        else item()
+    )
     if " " in event_id:
         return encode_event(data, event_id="e", source="sim", subject=user, time=at).replace(b'"id":"e"', b'"id":"x y"')
     return encode_event(data, event_id=event_id, source="sim", subject=user, time=at)

@@ -1,7 +1,7 @@
 """The processes of the system: each runs a role's own code on the memory servers, as the role's `app.py` does on real ones."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from services.adapters.ledger.connection import Pool, is_passing
 from services.adapters.ledger.relay_store import RelayStore
 from services.adapters.ledger.sweep import SweepLedger
 from services.adapters.ledger.users import Users
-from services.adapters.projection import ProjectionUnavailable
+from services.adapters.projection import Projection, ProjectionUnavailable
 from services.claims.claim_reward import ClaimReward
 from services.missions.catalogue import Catalogue
 from services.operations.catalogue import CatalogueWatcher
@@ -25,12 +25,14 @@ from services.operations.issue import Issuer
 from services.operations.refresh import FreshCatalogue
 from services.operations.repair import keep_repaired, reconcile
 from services.processor.apply_batch import ApplyBatch
+from services.processor.parts import Part
 from services.relay.lane import Lane
 from services.scheduler.tick import tick
 from tests.support.memory.connection import MemoryPool
 from tests.support.memory.kafka import MemoryTopics
 
 from .consumer import SimulatedConsumer
+from .faults import Fault
 from .loop import Process
 
 if TYPE_CHECKING:
@@ -77,6 +79,21 @@ class Role:
         return MemoryPool(self.world.postgres, self.owner).as_pool()
 
 
+class _Counted(ApplyBatch):
+    """Counts how often several partitions are applied together: what lives must not leave untried."""
+
+    def __init__(
+        self, world: "World", ledger: BatchLedger, projection: Projection, catalogue: CatalogueWatcher
+    ) -> None:
+        super().__init__(ledger, projection, catalogue, lanes_max=LANES_MAX)
+        self._world = world
+
+    @override
+    async def _apply_together(self, parts: Sequence[Part]) -> bool:
+        self._world.faults.count(Fault.TOGETHER, ", ".join(str(part.partition) for part in parts))
+        return await super()._apply_together(parts)
+
+
 class ProcessorRole(Role):
     """A Faust worker without Faust."""
 
@@ -84,7 +101,7 @@ class ProcessorRole(Role):
     def start(self) -> None:
         world = self.world
         ledger, projection = BatchLedger(self.pool, self.partition_of), world.redis.projection()
-        apply_batch = ApplyBatch(ledger, projection, self.catalogue, lanes_max=LANES_MAX)
+        apply_batch = _Counted(world, ledger, projection, self.catalogue)
 
         async def positions(partitions: AbstractSet[PartitionId]) -> Mapping[PartitionId, int]:
             while True:
