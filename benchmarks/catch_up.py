@@ -18,6 +18,7 @@ from rich.console import Console
 
 from services.adapters.ledger.connection import is_passing
 from services.cli.console import faults_as_lines
+from services.stack.processes import log_tail
 from services.stack.roles import Role
 
 from .chart import OURS, THEIRS, save
@@ -27,6 +28,7 @@ from .paced import Paced, publish_at
 from .publish import publish
 from .report import RESULTS, keep, ratio_goal, tell_written
 from .rounds import bar
+from .sides import SideFailed, why_failed
 from .sql import queries
 from .world import Side, World, begin, create_side, on_fresh_servers
 
@@ -148,7 +150,7 @@ class _Watcher:
 
     def _memory(self) -> float:
         if self._role.pid is None:
-            raise RuntimeError(f"the processor has ended; its log is {self._role.log_path}")
+            raise SideFailed(why_failed("the processor", True, log_tail(self._role.log_path)))
         return float(psutil.Process(self._role.pid).memory_info().rss) / 2**20
 
 
@@ -230,15 +232,19 @@ def draw(name: str, course: Course, where: Path) -> Iterable[Path]:
 
 
 def main() -> int:
-    """Runs what was asked for. Exit code 0 whatever the figures are."""
+    """Runs what was asked for. Exit code 0 whatever the figures are, 1 when the processor ended."""
     arguments = _arguments()
     console = Console()
     begin("ERROR")
     runs = {"outage": run_outage, "backlog": run_backlog}
     for name in [arguments.only] if arguments.only else list(runs):
         load = os.getloadavg()[0]
-        with faults_as_lines():
-            course = on_fresh_servers(partial(runs[name], arguments, console=console), console)
+        try:
+            with faults_as_lines():
+                course = on_fresh_servers(partial(runs[name], arguments, console=console), console)
+        except SideFailed as error:
+            Console(stderr=True).print(f"✗ {error}", markup=False, highlight=False, soft_wrap=True)
+            return 1
         found = judge_outage(course, arguments.rate) if name == "outage" else judge_backlog(course)
         path = arguments.results / f"catch_up_{name}.json"
         keep(path, vars(arguments), load, {"found": found, **asdict(course)})

@@ -65,7 +65,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         self._sought_assignment: object = None
         self._settings: WorkerSettings = self.app.batches.settings
         self._outstanding_max = 2 * self._settings.batch_size_max
-        self._full = False
+        self._full = self._crowded = False
+        self._shares: dict[Any, int] = {}
         self._room = _Room(self)
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
@@ -143,18 +144,51 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
             stretch is not None
             and not stretch.stopped
             and not self._full
-            and stretch.outstanding < self._outstanding_max
+            and stretch.outstanding < self._limit_of(partition)
             and self._assignment() is self._sought_assignment
         )
 
-    def _count(self) -> None:
-        outstanding = sum(s.outstanding for s in list(self.stretches.values()) if not s.stopped)
-        self._full = outstanding >= self._settings.records_in_memory_max
+    def _limit_of(self, partition: Any) -> int:
+        most: int = self._outstanding_max
+        return self._shares.get(partition, most) if self._crowded else most
 
-    async def _fetch_records(self, consumer: Any, _active: Any, **limits: Any) -> dict[Any, Fetched]:
+    def is_held_back(self, partition: Any) -> bool:
+        """Whether nothing is taken from this partition because records of the others fill the memory."""
+        stretch = self.stretches.get(partition)
+        return stretch is not None and not stretch.stopped and self._crowded and not self.has_room(partition)
+
+    def _count(self) -> None:
+        """Once half of the memory is in use, each partition may have its share of it and no more: aiokafka takes from the first
+        partition that has room, again and again, and the others would stand still until that one had nothing left."""
+        running = {tp: stretch for tp, stretch in list(self.stretches.items()) if not stretch.stopped}
+        outstanding, limit = sum(s.outstanding for s in running.values()), self._settings.records_in_memory_max
+        self._full = outstanding >= limit
+        self._crowded = 2 * outstanding >= limit
+        if self._crowded:
+            self._shares = self._shares_of(running, limit)
+
+    def _shares_of(self, running: Mapping[Any, Stretch], limit: int) -> dict[Any, int]:
+        """Of the memory, by what waits in each partition: so they are through at about the same time, and a user's events of all topics are
+        applied close to each other. A partition with little is not left without any."""
+        waiting = {tp: stretch.outstanding + self._behind(tp, stretch) for tp, stretch in running.items()}
+        total, least = max(1, sum(waiting.values())), max(1, limit // (4 * len(running)))
+        return {tp: min(self._outstanding_max, max(least, limit * n // total)) for tp, n in waiting.items()}
+
+    def _behind(self, tp: Any, stretch: Stretch) -> int:
+        """Offsets that have not been taken yet, as far as the last fetch has told."""
+        assignment = self._assignment()
+        state = assignment.state_value(tp) if assignment is not None else None
+        return max(0, int(state.highwater or 0) - stretch.read_to) if state is not None else 0
+
+    async def _fetch_records(
+        self, consumer: Any, _active: Any, *, max_records: int, **limits: Any
+    ) -> dict[Any, Fetched]:
         self._count()
+        if self._crowded:
+            # In small pieces, so that no partition gets much more than its share by one fetch.
+            max_records = min(max_records, max(1, self._settings.records_in_memory_max // (8 * len(self.stretches))))
         try:
-            taken = await super()._fetch_records(consumer, self._room, **limits)
+            taken = await super()._fetch_records(consumer, self._room, max_records=max_records, **limits)
         except OffsetOutOfRangeError as error:
             for tp in error.args[0]:
                 self._end_stretches([tp])
@@ -172,7 +206,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
 
     def freed(self, stretch: Stretch, records: int) -> None:
         """Called from the event loop when records of a stretch have been applied: looks again for partitions with room."""
-        if self._full or stretch.outstanding + records >= self._outstanding_max:
+        if self._crowded or stretch.outstanding + records >= self._outstanding_max:
             self.thread_loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:

@@ -69,7 +69,7 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class Mark:
     """How far a partition is: the offset up to which everything is applied, None before its first seek, and whether something
-    works on it now: a batch, or a seek."""
+    works on it now: a batch, a seek, or the batches of other partitions, whose records fill the memory."""
 
     applied_to: int | None
     busy: bool

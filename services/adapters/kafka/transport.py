@@ -111,6 +111,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc] # Faust's classes ar
         read_to = self._thread.position_of(tp)
         return int(stretch.applied_to) if read_to is None else int(read_to)
 
+    def is_held_back(self, tp: Any) -> bool:
+        """Whether nothing is taken from this partition because records of the others fill the memory."""
+        return bool(self._thread.is_held_back(tp))
+
     def confirmed(self) -> dict[Any, int]:
         """The offset up to which the ledger has confirmed each partition that is being read."""
         stretches = list(self._thread.stretches.items())

@@ -87,6 +87,7 @@ async def running(
     group: str | None = None,
     seen: Seen | None = None,
     batch_size_max: int = 4000,
+    records_in_memory_max: int = 64_000,
     lookback: int = 0,
     ledger_look_s: float = PATIENCE_S,
     prepare: Callable[[Worker], None] = lambda worker: None,
@@ -96,6 +97,7 @@ async def running(
         bootstrap=bootstrap,
         group=group or new_group(),
         batch_size_max=batch_size_max,
+        records_in_memory_max=records_in_memory_max,
         lookback=lookback,
         ledger_look_s=ledger_look_s,
     )

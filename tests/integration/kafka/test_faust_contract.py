@@ -34,11 +34,12 @@ def test_the_versions_are_those_that_were_read() -> None:
 @pytest.mark.parametrize(
     ("ours", "base", "added"),
     [
-        (BatchConsumerThread, driver.AIOKafkaConsumerThread, {"_account", "_is_settled",
+        (BatchConsumerThread, driver.AIOKafkaConsumerThread, {"_account", "_behind", "_is_settled", "_limit_of", "_shares_of",
                 "_assignment", "_count", "_end_stretches", "_seek_from", "_wake",
-                                                              "_topic_ids", "freed", "has_room", "position_of", "seek_from",
+                                                              "_topic_ids", "freed", "has_room", "is_held_back", "position_of", "seek_from",
                                                               "topic_ids"}),
-        (BatchConsumer, driver.Consumer, {"applied_to", "confirmed", "hold", "out_of_range", "seek_from", "topic_ids"}),
+        (BatchConsumer, driver.Consumer, {"applied_to", "confirmed", "hold", "is_held_back", "out_of_range", "seek_from",
+                                                     "topic_ids"}),
     ],
 )  # fmt: skip
 def test_every_override_overrides_something(ours: type, base: type, added: set[str]) -> None:
@@ -56,6 +57,7 @@ def test_the_internals_that_are_called_exist() -> None:
         "partitions",
     ]
     assert "if partitions and tp not in partitions" in inspect.getsource(Fetcher.fetched_records)
+    assert "max_records" in inspect.signature(driver.AIOKafkaConsumerThread._fetch_records).parameters
     assert "_close_thread_loop_on_stop" in inspect.getsource(ServiceThread.__init__)
     assert issubclass(driver.AIOKafkaConsumerThread, ConsumerThread)
 

@@ -66,6 +66,86 @@ async def test_what_waits_for_a_slow_handler_is_bounded_and_the_other_partition_
         await until(lambda: len(ledger.applied[slow]) == 500, "the slow one is applied too")
 
 
+async def test_no_partition_is_left_behind_while_memory_is_full(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    """Under a backlog one partition after the other was worked off while the rest stood still, long enough to look stalled."""
+    topic = await make_topic(partitions=6)
+    ledger, one_at_a_time, go_on, apart = Ledger(), asyncio.Lock(), asyncio.Event(), 0
+    begun = set[PartitionId]()
+
+    async def handle(batch: Batch) -> None:
+        nonlocal apart
+        begun.add(batch.partition)
+        await go_on.wait()
+        async with one_at_a_time:
+            await asyncio.sleep(0.02)  # longer in all than Kafka may take to send more of a partition
+            ledger.apply(batch)
+        done = [len(ledger.applied[PartitionId(topic, number)]) for number in range(6)]
+        apart = max(apart, max(done) - min(done))
+
+    for partition in range(6):
+        await fill(publisher, topic, 500, partition)
+    async with running(
+        bootstrap, [topic], ledger, handle=handle, batch_size_max=20, records_in_memory_max=60
+    ) as worker:
+        fetched = worker._consumer._thread._consumer._fetcher._records
+        await until(lambda: len(begun | {PartitionId(*tp) for tp in fetched}) == 6, "Kafka has sent some of each")
+        go_on.set()
+        await until(lambda: ledger.count == 3000, "all are applied")
+    assert apart <= 250, "half of a partition"
+
+
+async def test_the_more_waits_in_a_partition_the_more_is_applied_of_it(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    """While memory is full, so that a backlog of all topics is through everywhere at about the same time."""
+    topic = await make_topic(partitions=3)
+    ledger, one_at_a_time, go_on = Ledger(), asyncio.Lock(), asyncio.Event()
+    most, *others = (PartitionId(topic, number) for number in range(3))
+
+    async def handle(batch: Batch) -> None:
+        await go_on.wait()
+        async with one_at_a_time:
+            await asyncio.sleep(0.02)
+            ledger.apply(batch)
+
+    for partition, records in ((0, 900), (1, 150), (2, 150)):
+        await fill(publisher, topic, records, partition)
+    async with running(
+        bootstrap, [topic], ledger, handle=handle, batch_size_max=20, records_in_memory_max=90
+    ) as worker:
+        fetched = worker._consumer._thread._consumer._fetcher._records
+        await until(lambda: worker.lag().keys() >= {most, *others} or len(fetched) == 3, "Kafka has sent some of each")
+        go_on.set()
+        await until(lambda: all(len(ledger.applied[each]) == 150 for each in others), "those with little are through")
+        assert len(ledger.applied[most]) >= 400, "with equal shares it would be at 150 or little more"
+        await until(lambda: ledger.count == 1200, "all are applied")
+
+
+async def test_who_waits_for_memory_does_not_count_as_standing_still(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic = await make_topic(partitions=4)
+    ledger, go_on, begun = Ledger(), asyncio.Event(), 0
+
+    async def handle(batch: Batch) -> None:
+        nonlocal begun
+        begun += 1
+        await go_on.wait()
+        ledger.apply(batch)
+
+    for partition in range(4):
+        await fill(publisher, topic, 5, partition)
+    async with running(bootstrap, [topic], ledger, handle=handle, batch_size_max=5, records_in_memory_max=2) as worker:
+        await until(lambda: begun == 1, "one is in work, and memory is full")
+        assert len(worker.marks()) == 4
+        await until(lambda: all(mark.busy for mark in worker.marks().values()), "the others wait for memory")
+        go_on.set()
+        await until(lambda: ledger.count == 20, "all are applied")
+        await until(lambda: not any(mark.busy for mark in worker.marks().values()), "nobody is busy any more")
+
+
 async def test_halt_stops_one_partition_until_it_is_resumed(
     bootstrap: str, make_topic: MakeTopic, publisher: Publisher
 ) -> None:
