@@ -8,6 +8,7 @@ from functools import partial
 
 from mission_events import TOPICS_IN
 from services.adapters import metrics
+from services.adapters.huge_pages import keep_in_huge_pages
 from services.adapters.inside import InsideServer, check
 from services.adapters.kafka.access import require_sign_in, security_of
 from services.adapters.kafka.admin import end_offsets
@@ -102,6 +103,7 @@ async def run(settings: ProcessorSettings) -> None:
             stall.run(),
             _measure(worker),
             keep_repaired(projection, ledger.load_users),
+            keep_in_huge_pages(),
         )
         spare_collector()
         async with background(*side_work), inside.running():
