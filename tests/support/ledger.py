@@ -45,7 +45,7 @@ async def ledger_dsn(postgres_dsn_factory: DatabaseFactory, ledger_template: str
 @pytest.fixture
 async def pool(ledger_dsn: str) -> AsyncIterator[Pool]:
     """Connections to `ledger_dsn`, as the processor has them."""
-    opened = await open_pool(ledger_dsn, size=8, application="test", planner=BATCH_PLANNER_SETTINGS, stateless=True)
+    opened = await open_pool(ledger_dsn, size=8, application="test", planner=BATCH_PLANNER_SETTINGS)
     yield opened
     await opened.close()
 
