@@ -49,15 +49,17 @@ async def test_what_waits_for_a_slow_handler_is_bounded_and_the_other_partition_
 ) -> None:
     topic = await make_topic(partitions=2)
     slow, quick = PartitionId(topic, 0), PartitionId(topic, 1)
-    ledger, go_on = Ledger(), asyncio.Event()
+    ledger, go_on, waiting = Ledger(), asyncio.Event(), asyncio.Event()
 
     async def handle(batch: Batch) -> None:
         if batch.partition == slow:
+            waiting.set()
             await go_on.wait()
         ledger.apply(batch)
 
     await fill(publisher, topic, 500, slow.partition)
     async with running(bootstrap, [topic], ledger, handle=handle, batch_size_max=10) as worker:
+        await until(waiting.is_set, "the slow one is in work")
         await fill(publisher, topic, 500, quick.partition)
         await until(lambda: len(ledger.applied[quick]) == 500, "the quick one is applied")
         assert 0 < worker._consumer._thread.stretches[slow].outstanding <= 30
