@@ -114,7 +114,7 @@ async def replay(
 ) -> Measured:
     """Makes the writes again on `side`'s ledger, in as many connections as the processor has lanes."""
     dsn = side.addresses.postgres_dsn
-    pool = await open_pool(dsn, size=lanes, application="bare-writes", planner=BATCH_PLANNER_SETTINGS)
+    pool = await open_pool(dsn, size=lanes, application="bare-writes", planner=BATCH_PLANNER_SETTINGS, stateless=True)
     try:
         await pool.execute(_SQL["checkpoint"])
         waiting = iter(transactions)

@@ -18,7 +18,6 @@ from rich.console import Console
 
 from services.adapters.ledger.connection import is_passing
 from services.cli.console import faults_as_lines
-from services.stack.processes import log_tail
 from services.stack.roles import Role
 
 from .chart import OURS, THEIRS, save
@@ -26,7 +25,7 @@ from .events import Stream
 from .known_users import issue_to
 from .paced import Paced, publish_at
 from .publish import publish
-from .report import RESULTS, keep, ratio_goal, tell_written
+from .report import RESULTS, keep, ratio_goal, tell_failed, tell_written
 from .rounds import bar
 from .sides import SideFailed, why_failed
 from .sql import queries
@@ -150,7 +149,7 @@ class _Watcher:
 
     def _memory(self) -> float:
         if self._role.pid is None:
-            raise SideFailed(why_failed("the processor", True, log_tail(self._role.log_path)))
+            raise SideFailed(why_failed("the processor", True, self._role.log_path))
         return float(psutil.Process(self._role.pid).memory_info().rss) / 2**20
 
 
@@ -243,7 +242,7 @@ def main() -> int:
             with faults_as_lines():
                 course = on_fresh_servers(partial(runs[name], arguments, console=console), console)
         except SideFailed as error:
-            Console(stderr=True).print(f"✗ {error}", markup=False, highlight=False, soft_wrap=True)
+            tell_failed(error)
             return 1
         found = judge_outage(course, arguments.rate) if name == "outage" else judge_backlog(course)
         path = arguments.results / f"catch_up_{name}.json"

@@ -24,7 +24,7 @@ from .events import Stream
 from .known_users import issue_to
 from .machine import Load
 from .publish import publish
-from .report import RESULTS, keep, ratio_goal, tell_written
+from .report import RESULTS, keep, ratio_goal, tell_failed, tell_written
 from .rounds import bar
 from .sides import SideFailed, Tuning, positive, run_processor
 from .world import World, begin, create_side, on_fresh_servers
@@ -180,7 +180,7 @@ def main() -> int:
                 try:
                     one.seen += on_fresh_servers(_measuring(one.curve, arguments, console), console)
                 except (SideFailed, WrongResult) as error:
-                    Console(stderr=True).print(f"✗ {error}", markup=False, highlight=False, soft_wrap=True)
+                    tell_failed(error)
                     return 1
     _show(found, console)
     document = {one.curve.name: [asdict(seen) for seen in one.seen] for one in found}

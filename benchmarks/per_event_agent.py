@@ -188,7 +188,9 @@ def _create_app(bootstrap: str, prefix: str, agent: PerEventAgent) -> Any:
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    pool = await open_pool(arguments.dsn, size=POOL_CONNECTIONS, application="per-event-agent", planner=SESSION)
+    pool = await open_pool(
+        arguments.dsn, size=POOL_CONNECTIONS, application="per-event-agent", planner=SESSION, stateless=True
+    )
     redis: Redis = Redis.from_url(arguments.redis)
     agent = PerEventAgent(pool, redis, (await load_catalogue(pool)).current(), arguments.prefix)
     app = _create_app(arguments.kafka, arguments.prefix, agent)

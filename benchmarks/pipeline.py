@@ -12,7 +12,7 @@ from .chart import draw
 from .checks import WrongResult
 from .machine import description
 from .peers.environment import Environment, prepare
-from .report import Report, show, tell_written, write
+from .report import Report, show, tell_failed, tell_written, write
 from .rounds import Plan, measure_round
 from .sides import SideFailed, add_tuning, positive
 from .world import begin, on_fresh_servers
@@ -38,7 +38,7 @@ def main() -> int:
             try:
                 rounds.append(on_fresh_servers(lambda world: measure_round(plan, world, console), console))
             except (SideFailed, WrongResult) as error:
-                Console(stderr=True).print(f"✗ {error}", markup=False, highlight=False, soft_wrap=True)
+                tell_failed(error)
                 return 1
         settings = {**vars(arguments), "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}", **description()}
         report = Report(rounds, settings, environment.missing)

@@ -61,7 +61,7 @@ class Report:
         return median(row.measured.per_second for row in self.rows(name))
 
     def ratio(self, beside: str, of: str = "processor") -> float | None:
-        """Median over the runs of the processor's events/s to another side's in the same run; None where that did not run."""
+        """Median over the runs of one side's events/s to another's in the same run; None where that did not run."""
         ratios = [
             ours.measured.per_second / theirs.measured.per_second
             for ours, theirs in zip(self.rows(of), self.rows(beside), strict=False)
@@ -70,21 +70,18 @@ class Report:
 
     def goal_lines(self) -> list[str]:
         """One line a goal: what was aimed at, and whether one processor, and two, have reached it."""
-        lines = []
-        for goal in GOALS:
-            form = "{:,.0f}/s" if goal.beside is None else "{:.3g} x"
-            told = []
-            for side in ("processor", "two-processors"):
-                reached = self._reached(goal, side)
-                met = "met" if reached is not None and reached >= goal.aim else "not met"
-                told.append(
-                    "not measured" if reached is None else f"{form.format(reached)} (>= {form.format(goal.aim)}) {met}"
-                )
-            lines.append(f"goal {goal.name}: {told[0]}; with two processors {told[1]}")
-        return lines
+        return [
+            f"goal {goal.name}: {self._verdict(goal, 'processor')}; with two processors {self._verdict(goal, 'two-processors')}"
+            for goal in GOALS
+        ]
 
-    def _reached(self, goal: Goal, of: str) -> float | None:
-        return self.per_second(of) if goal.beside is None else self.ratio(goal.beside, of)
+    def _verdict(self, goal: Goal, side: str) -> str:
+        reached = self.per_second(side) if goal.beside is None else self.ratio(goal.beside, side)
+        form = "{:,.0f}/s" if goal.beside is None else "{:.3g} x"
+        aim = f"(>= {form.format(goal.aim)})"
+        if reached is None:
+            return f"not measured {aim}"
+        return f"{form.format(reached)} {aim} {'met' if reached >= goal.aim else 'not met'}"
 
 
 def show(report: Report, console: Console) -> None:
@@ -172,6 +169,11 @@ def ratio_goal(name: str, ratio: float, aim: float, sign: str) -> str:
     """A goal on a line; `sign` is `>=` or `<=`."""
     met = ratio >= aim if sign == ">=" else ratio <= aim
     return f"goal {name}: {ratio:.2f} x ({sign} {aim:g} x) {'met' if met else 'not met'}"
+
+
+def tell_failed(error: Exception) -> None:
+    """Says on stderr why a run has failed."""
+    Console(stderr=True).print(f"✗ {error}", markup=False, highlight=False, soft_wrap=True)
 
 
 def tell_written(path: Path, console: Console) -> None:

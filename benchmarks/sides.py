@@ -110,7 +110,7 @@ async def run_processor(world: World, side: Side, records: int, tuning: Tuning, 
                 clock.look(await pool.fetchval(_SQL["positions"]))
                 for role in roles:
                     if role.pid is None or clock.stalled:
-                        raise SideFailed(why_failed("the processor", role.pid is None, log_tail(role.log_path)))
+                        raise SideFailed(why_failed("the processor", role.pid is None, role.log_path))
             counters = await asyncio.to_thread(_counters, *roles)
         finally:
             # A graceful end finishes what follows the last commit: the projection.
@@ -169,7 +169,7 @@ async def run_program(what: str, command: Sequence[str], records: int, log_path:
                     seconds = line.get("seconds")
                     clock.look(int(line["applied"]))
                 if not line or clock.stalled:
-                    raise SideFailed(why_failed(what, not line, log_tail(log_path)))
+                    raise SideFailed(why_failed(what, not line, log_path))
             await asyncio.wait_for(process.communicate(), STALL_SECONDS)
         finally:
             if process.returncode is None:
@@ -232,7 +232,7 @@ class _Clock:
         return Measured(self._seen - self._first, self._moved_at - self._started_at, self._load)
 
 
-def why_failed(what: str, ended: bool, log: tuple[str, ...]) -> str:
+def why_failed(what: str, ended: bool, log_path: Path) -> str:
     """What to say of a side that did not get through, with the end of its log."""
     fault = "has ended before it was through" if ended else f"made no progress for {STALL_SECONDS:.0f} s"
-    return "\n  ".join([f"{what} {fault}; its log ends with", *(line[:LOG_LINE_MAX] for line in log)])
+    return "\n  ".join([f"{what} {fault}; its log ends with", *(line[:LOG_LINE_MAX] for line in log_tail(log_path))])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mission_events import encode_event
+from mission_events import LearningData, encode_event
 from services.claims.claim_reward import ClaimCommand, Granted, LedgerUnavailable, Refused
 from tests.support.events import item, lesson, xp
 
@@ -109,13 +109,11 @@ class Producers:
 
 def _event(world: "World", user: str, topic: str, event_id: str, at: datetime) -> bytes:
     rng = world.rng
-    data = (
-        xp(rng.choice((1, 4, 8, 15, 40)))
-        if topic == XP
-        else lesson(f"l{rng.randrange(3)}")
-        if topic == LESSONS
-        else item()
-    )
+    data: LearningData = item()
+    if topic == XP:
+        data = xp(rng.choice((1, 4, 8, 15, 40)))
+    elif topic == LESSONS:
+        data = lesson(f"l{rng.randrange(3)}")
     if " " in event_id:
         return encode_event(data, event_id="e", source="sim", subject=user, time=at).replace(b'"id":"e"', b'"id":"x y"')
     return encode_event(data, event_id=event_id, source="sim", subject=user, time=at)

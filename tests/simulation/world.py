@@ -78,7 +78,8 @@ class World:
             name: rng.choice((0.0, rng.random() * 0.3)) for name in ("again", "bad", "unknown", "old", "hole")
         }
         self.togetherness = rng.choice((0.0, 0.8))
-        """How often what is produced at once goes to partitions of one number, which the processor applies together."""
+        """How often what is produced at once goes to partitions of one number, and a fetch brings records of several: the processor then
+        applies partitions together."""
         self.output_partitions = rng.choice((1, 1, 2))
         self.home: dict[bytes, int] = {}
         self.postgres = Postgres(self.faults, self.now)

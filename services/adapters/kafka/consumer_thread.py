@@ -131,10 +131,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         """aiokafka's object for the current assignment: each rebalance makes a new one."""
         return self._ensure_consumer()._subscription.subscription.assignment
 
+    def _state_of(self, tp: Any) -> Any:
+        """aiokafka's account of a partition, None when it is not ours."""
+        assignment = self._assignment()
+        return assignment.state_value(tp) if assignment is not None else None
+
     def position_of(self, tp: Any) -> int | None:
         """Where the consumer reads next, None when it has no position."""
-        assignment = self._assignment()
-        state = assignment.state_value(tp) if assignment is not None else None
+        state = self._state_of(tp)
         return int(state.position) if state is not None and state.has_valid_position else None
 
     def has_room(self, partition: Any) -> bool:
@@ -176,8 +180,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
 
     def _behind(self, tp: Any, stretch: Stretch) -> int:
         """Offsets that have not been taken yet, as far as the last fetch has told."""
-        assignment = self._assignment()
-        state = assignment.state_value(tp) if assignment is not None else None
+        state = self._state_of(tp)
         return max(0, int(state.highwater or 0) - stretch.read_to) if state is not None else 0
 
     async def _fetch_records(

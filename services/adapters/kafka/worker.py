@@ -144,8 +144,11 @@ class Worker:
         marks = {}
         for partition in self.assignment() - self._halted.keys():
             seek = self._seeks.get(partition)
-            busy = self._lanes.is_handling(partition) or (seek is not None and not seek.done())
-            busy = busy or self._consumer.is_held_back(partition)
+            busy = (
+                self._lanes.is_handling(partition)
+                or (seek is not None and not seek.done())
+                or self._consumer.is_held_back(partition)
+            )
             marks[partition] = Mark(self._consumer.applied_to(partition), busy)
         return marks
 

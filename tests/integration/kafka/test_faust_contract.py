@@ -34,7 +34,7 @@ def test_the_versions_are_those_that_were_read() -> None:
 @pytest.mark.parametrize(
     ("ours", "base", "added"),
     [
-        (BatchConsumerThread, driver.AIOKafkaConsumerThread, {"_account", "_behind", "_is_settled", "_limit_of", "_shares_of",
+        (BatchConsumerThread, driver.AIOKafkaConsumerThread, {"_account", "_behind", "_is_settled", "_limit_of", "_shares_of", "_state_of",
                 "_assignment", "_count", "_end_stretches", "_seek_from", "_wake",
                                                               "_topic_ids", "freed", "has_room", "is_held_back", "position_of", "seek_from",
                                                               "topic_ids"}),
