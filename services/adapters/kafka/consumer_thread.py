@@ -162,21 +162,29 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         return stretch is not None and not stretch.stopped and self._crowded and not self.has_room(partition)
 
     def _count(self) -> None:
-        """Once half of the memory is in use, each partition may have its share of it and no more: aiokafka takes from the first
-        partition that has room, again and again, and the others would stand still until that one had nothing left."""
+        """Once half of the memory is in use, or more waits than it holds, each partition may have its share of it and no more: aiokafka
+        takes from the first partition that has room, again and again, and the others would stand still until that one had nothing left."""
         running = {tp: stretch for tp, stretch in list(self.stretches.items()) if not stretch.stopped}
+        waiting = {tp: stretch.outstanding + self._behind(tp, stretch) for tp, stretch in running.items()}
         outstanding, limit = sum(s.outstanding for s in running.values()), self._settings.records_in_memory_max
         self._full = outstanding >= limit
-        self._crowded = 2 * outstanding >= limit
+        self._crowded = 2 * outstanding >= limit or sum(waiting.values()) > limit
         if self._crowded:
-            self._shares = self._shares_of(running, limit)
+            self._shares = self._shares_of(waiting, limit)
 
-    def _shares_of(self, running: Mapping[Any, Stretch], limit: int) -> dict[Any, int]:
+    def _shares_of(self, waiting: Mapping[Any, int], limit: int) -> dict[Any, int]:
         """Of the memory, by what waits in each partition: so they are through at about the same time, and a user's events of all topics are
         applied close to each other. A partition with little is not left without any."""
-        waiting = {tp: stretch.outstanding + self._behind(tp, stretch) for tp, stretch in running.items()}
-        total, least = max(1, sum(waiting.values())), max(1, limit // (4 * len(running)))
+        total, least = max(1, sum(waiting.values())), max(1, limit // (4 * len(waiting)))
         return {tp: min(self._outstanding_max, max(least, limit * n // total)) for tp, n in waiting.items()}
+
+    def _put_first_who_has_least(self, consumer: Any) -> None:
+        """Orders what aiokafka has buffered by how much of its share a partition has: it takes from the front, and who is quickly
+        through would have room again before the others are asked."""
+        buffered = consumer._fetcher._records
+        filled = {tp: self.stretches[tp].outstanding / self._limit_of(tp) for tp in buffered if tp in self.stretches}
+        for tp in sorted(filled, key=filled.__getitem__, reverse=True):
+            buffered.move_to_end(tp, last=False)
 
     def _behind(self, tp: Any, stretch: Stretch) -> int:
         """Offsets that have not been taken yet, as far as the last fetch has told."""
@@ -190,6 +198,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         if self._crowded:
             # In small pieces, so that no partition gets much more than its share by one fetch.
             max_records = min(max_records, max(1, self._settings.records_in_memory_max // (8 * len(self.stretches))))
+            self._put_first_who_has_least(consumer)
         try:
             taken = await super()._fetch_records(consumer, self._room, max_records=max_records, **limits)
         except OffsetOutOfRangeError as error:
