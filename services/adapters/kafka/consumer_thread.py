@@ -179,11 +179,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         return {tp: min(self._outstanding_max, max(least, limit * n // total)) for tp, n in waiting.items()}
 
     def _put_first_who_has_least(self, consumer: Any) -> None:
-        """Orders what aiokafka has buffered by how much of its share a partition has: it takes from the front, and who is quickly
-        through would have room again before the others are asked."""
+        """Orders what aiokafka has buffered by how much of its share a partition has, and of those with as much by what waits in it:
+        aiokafka takes from the front, and who is quickly through would have room again before the others are asked."""
         buffered = consumer._fetcher._records
-        filled = {tp: self.stretches[tp].outstanding / self._limit_of(tp) for tp in buffered if tp in self.stretches}
-        for tp in sorted(filled, key=filled.__getitem__, reverse=True):
+        ours = [(tp, self.stretches[tp]) for tp in buffered if tp in self.stretches]
+        order = {tp: (stretch.outstanding / self._limit_of(tp), -self._behind(tp, stretch)) for tp, stretch in ours}
+        for tp in sorted(order, key=order.__getitem__, reverse=True):
             buffered.move_to_end(tp, last=False)
 
     def _behind(self, tp: Any, stretch: Stretch) -> int:

@@ -111,6 +111,32 @@ async def test_no_partition_is_left_behind_while_memory_is_full(
     assert apart <= 250, "half of a partition"
 
 
+async def test_no_partition_is_left_behind_by_a_handler_that_never_fills_memory(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    """What waits is more than memory holds, but little of it is in memory: Kafka's client served one partition after the other."""
+    topic = await make_topic(partitions=6)
+    ledger, go_on = Ledger(), asyncio.Event()
+    for partition in range(6):
+        await fill(publisher, topic, 500, partition)
+
+    async def handle(batch: Batch) -> None:
+        await go_on.wait()
+        ledger.apply(batch)
+
+    async with running(
+        bootstrap, [topic], ledger, handle=handle, batch_size_max=20, records_in_memory_max=600
+    ) as worker:
+        await until(lambda: len(sent_by_kafka(worker)) == 6, "Kafka has sent some of each")
+        go_on.set()
+        await until(lambda: ledger.count == 3000, "all are applied")
+    done, apart = dict.fromkeys((PartitionId(topic, number) for number in range(6)), 0), 0
+    for batch in ledger.batches:
+        done[batch.partition] += len(batch.records)
+        apart = max(apart, max(done.values()) - min(done.values()))
+    assert apart <= 250, "half of a partition"
+
+
 async def test_the_more_waits_in_a_partition_the_more_is_applied_of_it(
     bootstrap: str, make_topic: MakeTopic, publisher: Publisher
 ) -> None:
