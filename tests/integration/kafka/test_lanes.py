@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from services.adapters.kafka.producer import Publisher
 from services.adapters.kafka.records import Batch, Fenced, Halt, Handle, PartitionId
@@ -83,23 +83,37 @@ def one_by_one(ledger: Ledger, go_on: asyncio.Event) -> Handle:
     return handle
 
 
+def at_once(ledger: Ledger, go_on: asyncio.Event) -> Handle:
+    """Applies every batch as it comes, once it may."""
+
+    async def handle(batch: Batch) -> None:
+        await go_on.wait()
+        ledger.apply(batch)
+
+    return handle
+
+
 def sent_by_kafka(worker: Worker) -> Collection[object]:
     """Partitions of which the client holds records that nobody has taken yet."""
     found: Collection[object] = worker._consumer._thread._consumer._fetcher._records
     return found
 
 
-async def test_no_partition_is_left_behind_while_memory_is_full(
-    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
-) -> None:
-    """Under a backlog one partition after the other was worked off while the rest stood still, long enough to look stalled."""
+async def apart_at_most(
+    bootstrap: str,
+    make_topic: MakeTopic,
+    publisher: Publisher,
+    handling: Callable[[Ledger, asyncio.Event], Handle],
+    records_in_memory_max: int,
+) -> int:
+    """How many records six partitions were ever apart, while 500 of each were applied."""
     topic = await make_topic(partitions=6)
     ledger, go_on = Ledger(), asyncio.Event()
     for partition in range(6):
         await fill(publisher, topic, 500, partition)
-    handle = one_by_one(ledger, go_on)
+    handle = handling(ledger, go_on)
     async with running(
-        bootstrap, [topic], ledger, handle=handle, batch_size_max=20, records_in_memory_max=60
+        bootstrap, [topic], ledger, handle=handle, batch_size_max=20, records_in_memory_max=records_in_memory_max
     ) as worker:
         await until(lambda: len(sent_by_kafka(worker)) == 6, "Kafka has sent some of each")
         go_on.set()
@@ -108,6 +122,14 @@ async def test_no_partition_is_left_behind_while_memory_is_full(
     for batch in ledger.batches:
         done[batch.partition] += len(batch.records)
         apart = max(apart, max(done.values()) - min(done.values()))
+    return apart
+
+
+async def test_no_partition_is_left_behind_while_memory_is_full(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    """Under a backlog one partition after the other was worked off while the rest stood still, long enough to look stalled."""
+    apart = await apart_at_most(bootstrap, make_topic, publisher, one_by_one, records_in_memory_max=60)
     assert apart <= 250, "half of a partition"
 
 
@@ -115,25 +137,7 @@ async def test_no_partition_is_left_behind_by_a_handler_that_never_fills_memory(
     bootstrap: str, make_topic: MakeTopic, publisher: Publisher
 ) -> None:
     """What waits is more than memory holds, but little of it is in memory: Kafka's client served one partition after the other."""
-    topic = await make_topic(partitions=6)
-    ledger, go_on = Ledger(), asyncio.Event()
-    for partition in range(6):
-        await fill(publisher, topic, 500, partition)
-
-    async def handle(batch: Batch) -> None:
-        await go_on.wait()
-        ledger.apply(batch)
-
-    async with running(
-        bootstrap, [topic], ledger, handle=handle, batch_size_max=20, records_in_memory_max=600
-    ) as worker:
-        await until(lambda: len(sent_by_kafka(worker)) == 6, "Kafka has sent some of each")
-        go_on.set()
-        await until(lambda: ledger.count == 3000, "all are applied")
-    done, apart = dict.fromkeys((PartitionId(topic, number) for number in range(6)), 0), 0
-    for batch in ledger.batches:
-        done[batch.partition] += len(batch.records)
-        apart = max(apart, max(done.values()) - min(done.values()))
+    apart = await apart_at_most(bootstrap, make_topic, publisher, at_once, records_in_memory_max=600)
     assert apart <= 250, "half of a partition"
 
 
