@@ -67,6 +67,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         self._outstanding_max = 2 * self._settings.batch_size_max
         self._full = self._crowded = False
         self._shares: dict[Any, int] = {}
+        self._waiting: dict[Any, int] = {}
         self._room = _Room(self)
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
@@ -165,12 +166,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         """Once half of the memory is in use, or more waits than it holds, each partition may have its share of it and no more: aiokafka
         takes from the first partition that has room, again and again, and the others would stand still until that one had nothing left."""
         running = {tp: stretch for tp, stretch in list(self.stretches.items()) if not stretch.stopped}
-        waiting = {tp: stretch.outstanding + self._behind(tp, stretch) for tp, stretch in running.items()}
+        self._waiting = {tp: stretch.outstanding + self._behind(tp, stretch) for tp, stretch in running.items()}
         outstanding, limit = sum(s.outstanding for s in running.values()), self._settings.records_in_memory_max
         self._full = outstanding >= limit
-        self._crowded = 2 * outstanding >= limit or sum(waiting.values()) > limit
+        self._crowded = 2 * outstanding >= limit or sum(self._waiting.values()) > limit
         if self._crowded:
-            self._shares = self._shares_of(waiting, limit)
+            self._shares = self._shares_of(self._waiting, limit)
 
     def _shares_of(self, waiting: Mapping[Any, int], limit: int) -> dict[Any, int]:
         """Of the memory, by what waits in each partition: so they are through at about the same time, and a user's events of all topics are
@@ -182,8 +183,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         """Orders what aiokafka has buffered by how much of its share a partition has, and of those with as much by what waits in it:
         aiokafka takes from the front, and who is quickly through would have room again before the others are asked."""
         buffered = consumer._fetcher._records
-        ours = [(tp, self.stretches[tp]) for tp in buffered if tp in self.stretches]
-        order = {tp: (stretch.outstanding / self._limit_of(tp), -self._behind(tp, stretch)) for tp, stretch in ours}
+        ours = [tp for tp in buffered if tp in self._waiting and tp in self.stretches]
+        order = {tp: (self.stretches[tp].outstanding / self._limit_of(tp), -self._waiting[tp]) for tp in ours}
         for tp in sorted(order, key=order.__getitem__, reverse=True):
             buffered.move_to_end(tp, last=False)
 

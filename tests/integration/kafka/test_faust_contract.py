@@ -35,6 +35,7 @@ def test_the_versions_are_those_that_were_read() -> None:
     ("ours", "base", "added"),
     [
         (BatchConsumerThread, driver.AIOKafkaConsumerThread, {"_account", "_behind", "_is_settled", "_limit_of", "_shares_of", "_state_of",
+                                                              "_put_first_who_has_least",
                 "_assignment", "_count", "_end_stretches", "_seek_from", "_wake",
                                                               "_topic_ids", "freed", "has_room", "is_held_back", "position_of", "seek_from",
                                                               "topic_ids"}),

@@ -175,7 +175,7 @@ async def test_who_waits_for_memory_does_not_count_as_standing_still(
 
     for partition in range(4):
         await fill(publisher, topic, 5, partition)
-    async with running(bootstrap, [topic], ledger, handle=handle, batch_size_max=5, records_in_memory_max=2) as worker:
+    async with running(bootstrap, [topic], ledger, handle=handle, batch_size_max=5, records_in_memory_max=1) as worker:
         await until(lambda: begun == 1, "one is in work, and memory is full")
         assert len(worker.marks()) == 4
         await until(lambda: all(mark.busy for mark in worker.marks().values()), "the others wait for memory")
