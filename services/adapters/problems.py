@@ -9,7 +9,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import Match, compile_path
 
 from services.adapters.logs import get_logger
 
@@ -230,12 +230,22 @@ def pointer_of(location: Sequence[str | int]) -> str:
 
 
 def _allowed(request: Request) -> str:
-    """The methods that the path takes. The framework itself names those of one route, and a path may have several."""
+    """The methods that the path takes. The framework itself names those of one route, and a path may have several.
+
+    A path that is written out is not the one with a parameter that it would fit too: `POST /missions/validate` and
+    `GET /missions/{mission_id}` are two paths, as OpenAPI 3.1 has it ("Path Templating Matching").
+    """
     routes = request.app.routes
     scopes = {method: {**request.scope, "method": method} for method in HTTPMethod}
-    return ", ".join(
+    taken = [
         method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
-    )
+    ]
+    described = request.app.openapi()["paths"]
+    fitting = [path for path in described if compile_path(path)[0].match(request.url.path)]
+    if fitting:
+        here = described[min(fitting, key=lambda path: path.count("{"))]
+        taken = [method for method in taken if method.lower() in here]
+    return ", ".join(taken)
 
 
 def install_problems(app: FastAPI) -> None:

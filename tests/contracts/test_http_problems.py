@@ -95,6 +95,23 @@ async def test_a_wrong_method_is_told_every_method_of_the_path(app: FastAPI, cli
     assert answer.headers["allow"] == "DELETE, GET"
 
 
+async def test_a_wrong_method_is_not_told_methods_of_a_path_with_a_parameter_in_its_place(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    router = APIRouter()
+
+    @router.post("/letters/check")
+    async def check() -> None: ...
+
+    @router.get("/letters/{name}")
+    async def show(name: str) -> str:
+        return name
+
+    app.include_router(router, prefix="/admin")
+    assert (await client.options("/admin/letters/check")).headers["allow"] == "POST"
+    assert (await client.options("/admin/letters/other")).headers["allow"] == "GET"
+
+
 async def test_an_unforeseen_error_shows_an_id_and_nothing_else(
     client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
