@@ -127,14 +127,15 @@ async def test_messages_behind_another_producers_open_transaction_are_not_overlo
     monkeypatch.setattr(transactional, "SCAN_SILENCE_SECONDS", 2.0)
     put = messages(users=40, each=4)
     await world.put(put)
-    opening, published = asyncio.Lock(), asyncio.Semaphore(0)
+    all_are_there, published = asyncio.Barrier(PARTITIONS), asyncio.Semaphore(0)
     strangers: list[confluent_kafka.Producer] = []
 
     async def on_step(step: Step) -> None:
         if step == "durable":
-            async with opening:
-                if not strangers:
-                    strangers.append(await asyncio.to_thread(open_transaction_everywhere, world))
+            # A lane that still looks at what is published would wait there for the stranger, and never publish.
+            if await all_are_there.wait() == 0:
+                strangers.append(await asyncio.to_thread(open_transaction_everywhere, world))
+            await all_are_there.wait()
         elif step == "published":
             published.release()
             await asyncio.Event().wait()
