@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 COMMIT_TIMEOUT_S: Final = 5.0
 """Kafka's committed offset is for lag tools only: no commit may hold up a rebalance or the end of the process."""
 
+WORTH_A_LOOK: Final = 1 / 8
+"""Of a partition's share of the memory: with less room than this it is not asked for more."""
+
 
 class _Room:
     """The partitions that may be taken from now. Always true: aiokafka takes an empty set for "all"."""
@@ -44,6 +47,17 @@ class _Room:
 
     def __contains__(self, partition: object) -> bool:
         return self._thread.has_room(partition)
+
+
+class _Only:
+    """One partition, while it has room."""
+
+    def __init__(self, thread: BatchConsumerThread, partition: Any) -> None:
+        self._thread = thread
+        self._partition = partition
+
+    def __contains__(self, partition: object) -> bool:
+        return partition == self._partition and self._thread.has_room(partition)
 
 
 class _DaemonThread(WorkerThread):  # type: ignore[misc] # mode's classes are untyped here
@@ -157,6 +171,16 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         most: int = self._outstanding_max
         return self._shares.get(partition, most) if self._crowded else most
 
+    def _room_of(self, partition: Any) -> int:
+        """How many records of this partition may be taken now, as far as its share goes."""
+        return max(0, self._limit_of(partition) - int(self.stretches[partition].outstanding))
+
+    def _with_room(self) -> list[Any]:
+        """The partitions whose share is worth a look, those that have least of it first. What is handed over costs as much for one record as
+        for hundreds, so a partition with nearly all of its share is left until some of it is applied."""
+        room = {tp: self._room_of(tp) / self._limit_of(tp) for tp in self._waiting if self.has_room(tp)}
+        return sorted((tp for tp in room if room[tp] >= WORTH_A_LOOK), key=room.__getitem__, reverse=True)
+
     def is_held_back(self, partition: Any) -> bool:
         """Whether nothing is taken from this partition because records of the others fill the memory."""
         stretch = self.stretches.get(partition)
@@ -179,15 +203,6 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         total, least = max(1, sum(waiting.values())), max(1, limit // (4 * len(waiting)))
         return {tp: min(self._outstanding_max, max(least, limit * n // total)) for tp, n in waiting.items()}
 
-    def _put_first_who_has_least(self, consumer: Any) -> None:
-        """Orders what aiokafka has buffered by how much of its share a partition has, and of those with as much by what waits in it:
-        aiokafka takes from the front, and who is quickly through would have room again before the others are asked."""
-        buffered = consumer._fetcher._records
-        ours = [tp for tp in buffered if tp in self._waiting and tp in self.stretches]
-        order = {tp: (self.stretches[tp].outstanding / self._limit_of(tp), -self._waiting[tp]) for tp in ours}
-        for tp in sorted(order, key=order.__getitem__, reverse=True):
-            buffered.move_to_end(tp, last=False)
-
     def _behind(self, tp: Any, stretch: Stretch) -> int:
         """Offsets that have not been taken yet, as far as the last fetch has told."""
         state = self._state_of(tp)
@@ -197,12 +212,25 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         self, consumer: Any, _active: Any, *, max_records: int, **limits: Any
     ) -> dict[Any, Fetched]:
         self._count()
-        if self._crowded:
-            # In small pieces, so that no partition gets much more than its share by one fetch.
-            max_records = min(max_records, max(1, self._settings.records_in_memory_max // (8 * len(self.stretches))))
-            self._put_first_who_has_least(consumer)
+        if not self._crowded:
+            return await self._take(consumer, self._room, max_records, **limits)
+        memory = self._settings.records_in_memory_max
+        left = memory - sum(stretch.outstanding for stretch in self.stretches.values())
+        found: dict[Any, Fetched] = {}
+        for tp in self._with_room():
+            if left > 0:
+                most = min(max_records, left, self._room_of(tp))
+                taken = await self._take(consumer, _Only(self, tp), most, timeout=0)
+                left -= sum(len(fetched.records) for fetched in taken.values())
+                found |= taken
+        # What comes while this waits is a piece that leaves nobody much more than its share.
+        small = max(1, memory // (8 * max(1, len(self.stretches))))
+        return found or await self._take(consumer, self._room, min(max_records, small), **limits)
+
+    async def _take(self, consumer: Any, room: Any, max_records: int, **limits: Any) -> dict[Any, Fetched]:
+        """Takes of the partitions that are in `room`, and counts it to their stretches."""
         try:
-            taken = await super()._fetch_records(consumer, self._room, max_records=max_records, **limits)
+            taken = await super()._fetch_records(consumer, room, max_records=max_records, **limits)
         except OffsetOutOfRangeError as error:
             for tp in error.args[0]:
                 self._end_stretches([tp])
