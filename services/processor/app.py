@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 
@@ -15,7 +15,7 @@ from services.adapters.kafka.admin import end_offsets
 from services.adapters.kafka.records import PartitionId, Watch
 from services.adapters.kafka.settings import WorkerSettings
 from services.adapters.kafka.worker import Worker, build_worker
-from services.adapters.ledger.batch import BatchLedger
+from services.adapters.ledger.batch import BatchLedger, PartitionKey
 from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS
 from services.adapters.ledger.partitions import PartitionStore
 from services.adapters.logs import get_logger
@@ -37,6 +37,10 @@ from .stall import StallWatch
 
 COLLECT_AFTER_OBJECTS = 1_000_000
 """Containers more than were freed: above what the largest usual batch holds at once."""
+
+LOOKBACK = 1000
+"""Records of a partition that are read again at least when it is sought, to tell Redis of them. What a killed worker had committed and not
+told is its last batch; what it could not tell while Redis was away is known to nobody then, and most of it is among these."""
 
 GAUGES_SECONDS = 2.0
 """How often lag and assignment are measured: finer than any scrape."""
@@ -73,13 +77,14 @@ async def run(settings: ProcessorSettings) -> None:
                 group=group,
                 batch_size_max=settings.batch_size_max,
                 security=security,
-                lookback=settings.batch_size_max,  # a killed worker may not have projected its last batch
+                lookback=LOOKBACK,
             ),
             topics,
             apply_batch,
-            lambda partitions: _positions(guard, ledger, partitions),
+            partial(_read_offsets, guard, ledger.positions),
             _watch(apply_batch),
             guard.review,
+            partial(_read_offsets, guard, ledger.batch_starts),
         )
 
         stall = StallWatch(
@@ -116,10 +121,12 @@ def _calm_collector() -> None:
     gc.set_threshold(COLLECT_AFTER_OBJECTS, 20, 100)
 
 
-async def _positions(
-    guard: PartitionGuard, ledger: BatchLedger, partitions: AbstractSet[PartitionId]
+async def _read_offsets(
+    guard: PartitionGuard,
+    read: Callable[[Sequence[PartitionKey]], Awaitable[Mapping[PartitionKey, int]]],
+    partitions: AbstractSet[PartitionId],
 ) -> Mapping[PartitionId, int]:
-    found = await guard.retrying("positions_not_read", lambda: ledger.positions(list(partitions)))
+    found = await guard.retrying("positions_not_read", lambda: read(list(partitions)))
     return {PartitionId(*key): offset for key, offset in found.items()}
 
 

@@ -97,6 +97,17 @@ async def test_a_position_moves_by_compare_and_set_alone(ledger: BatchLedger) ->
     assert await ledger.positions([(XP, 0)]) == {(XP, 0): 5}
 
 
+async def test_the_ledger_knows_where_the_last_batch_began(ledger: BatchLedger) -> None:
+    await open_at(ledger, 3)
+    assert await ledger.batch_starts([(XP, 0), (XP, 1)]) == {}
+
+    for start, end in ((3, 5), (5, 9)):
+        async with ledger.transaction() as transaction:
+            assert await transaction.advance_positions([advance(start, end, Tally(applied=end - start))])
+
+    assert await ledger.batch_starts([(XP, 0), (XP, 1)]) == {(XP, 0): 5}
+
+
 async def test_positions_move_together_or_not_at_all(ledger: BatchLedger) -> None:
     async with ledger.transaction() as transaction:
         for partition in (0, 1):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from services.adapters.kafka.lanes import Lanes
-from services.adapters.kafka.records import Handle, PartitionId, Positions, Watch, review_positions
+from services.adapters.kafka.records import BatchStarts, Handle, PartitionId, Positions, Watch, review_positions
 from services.adapters.kafka.seeking import Seeker
 from services.adapters.kafka.stretch import Fetched, Stretch
 
@@ -20,7 +20,7 @@ SESSION_SECONDS = 1.0
 """A member that is silent for so long has left its group: 12 s in the system, less here so that more happens in a life."""
 
 BATCH_MAX = 6
-"""Records in a batch; also the lookback, as in the processor."""
+"""Records in a batch."""
 
 
 BY_NUMBER_SHARE = 0.75
@@ -62,11 +62,13 @@ class Group:
 class SimulatedConsumer:
     """What a worker is to its lanes: their keeper, their log and their source."""
 
-    def __init__(self, world: "World", process: Process, handle: Handle, positions: Positions) -> None:
+    def __init__(
+        self, world: "World", process: Process, handle: Handle, positions: Positions, batch_starts: BatchStarts
+    ) -> None:
         self.process = process
         self._world = world
         self._lanes = Lanes(handle, self, BATCH_MAX)
-        self._seeker = Seeker(positions, review_positions, Watch(), lookback=BATCH_MAX)
+        self._seeker = Seeker(positions, review_positions, Watch(), batch_starts=batch_starts)
         self._stretches: dict[PartitionId, Stretch] = {}
         self._seeks: dict[PartitionId, asyncio.Task[None]] = {}
         self._assigned: tuple[set[PartitionId], int] | None = None

@@ -1,8 +1,9 @@
 """The processes of the system: each runs a role's own code on the memory servers, as the role's `app.py` does on real ones."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -10,7 +11,7 @@ from typing_extensions import override
 from services.adapters.kafka.errors import BrokerUnreachable
 from services.adapters.kafka.producer import partition_for
 from services.adapters.kafka.records import PartitionId
-from services.adapters.ledger.batch import BatchLedger
+from services.adapters.ledger.batch import BatchLedger, PartitionKey
 from services.adapters.ledger.catalogue import CatalogueStore
 from services.adapters.ledger.connection import Pool, is_passing
 from services.adapters.ledger.relay_store import RelayStore
@@ -103,17 +104,22 @@ class ProcessorRole(Role):
         ledger, projection = BatchLedger(self.pool, self.partition_of), world.redis.projection()
         apply_batch = _Counted(world, ledger, projection, self.catalogue)
 
-        async def positions(partitions: AbstractSet[PartitionId]) -> Mapping[PartitionId, int]:
+        async def read(
+            ask: Callable[[Sequence[PartitionKey]], Awaitable[Mapping[PartitionKey, int]]],
+            partitions: AbstractSet[PartitionId],
+        ) -> Mapping[PartitionId, int]:
             while True:
                 try:
-                    found = await ledger.positions(sorted(partitions))
+                    found = await ask(sorted(partitions))
                     return {PartitionId(*key): offset for key, offset in found.items()}
                 except Exception as error:
                     if not is_passing(error):
                         raise
                     await asyncio.sleep(0.2)
 
-        self.consumer = SimulatedConsumer(world, self.process, apply_batch, positions)
+        self.consumer = SimulatedConsumer(
+            world, self.process, apply_batch, partial(read, ledger.positions), partial(read, ledger.batch_starts)
+        )
         world.start(self.process, self.consumer.run)
         world.start(self.process, keep_repaired, projection, ledger.load_users)
         world.loop.outside(world.rng.random() * 0.3, self._join)

@@ -176,8 +176,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         return max(0, self._limit_of(partition) - int(self.stretches[partition].outstanding))
 
     def _with_room(self) -> list[Any]:
-        """The partitions whose share is worth a look, those that have least of it first. What is handed over costs as much for one record as
-        for hundreds, so a partition with nearly all of its share is left until some of it is applied."""
+        """The partitions whose share is worth a look, those that have least of it first. What is handed over costs as much for one record
+        as for hundreds, so a partition with nearly all of its share is left until some of it is applied."""
         room = {tp: self._room_of(tp) / self._limit_of(tp) for tp in self._waiting if self.has_room(tp)}
         return sorted((tp for tp in room if room[tp] >= WORTH_A_LOOK), key=room.__getitem__, reverse=True)
 

@@ -95,6 +95,14 @@ Positions = Callable[[AbstractSet[PartitionId]], Awaitable[Mapping[PartitionId, 
 """Reads the ledger's positions: the next offset to apply of each partition. A partition that it leaves out has never been
 read and starts at the beginning of its log. It may be asked at any time, and retries broken infrastructure itself."""
 
+BatchStarts = Positions
+"""Reads where the last batch before each position began. A partition that it leaves out has none."""
+
+
+async def no_batch_starts(_partitions: AbstractSet[PartitionId]) -> Mapping[PartitionId, int]:
+    """Nothing is known of the last batches: a seek goes back by the lookback alone."""
+    return {}
+
 
 @dataclass(frozen=True, slots=True)
 class LogState:

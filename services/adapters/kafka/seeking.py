@@ -11,7 +11,7 @@ from uuid import UUID
 
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from .records import Halt, LogState, PartitionId, Positions, Review, Watch
+from .records import BatchStarts, Halt, LogState, PartitionId, Positions, Review, Watch, no_batch_starts
 
 _log = logging.getLogger(__name__)
 
@@ -39,12 +39,21 @@ class Log(Protocol):
 class Seeker:
     """Seeks partitions to the ledger's positions, one seek at a time."""
 
-    def __init__(self, positions: Positions, review: Review, watch: Watch, lookback: int = 0) -> None:
-        """`lookback`: how many offsets before the ledger's position to begin, as far as the log still has them."""
+    def __init__(
+        self,
+        positions: Positions,
+        review: Review,
+        watch: Watch,
+        lookback: int = 0,
+        batch_starts: BatchStarts = no_batch_starts,
+    ) -> None:
+        """`lookback`: how many offsets before the ledger's position to begin at least, or with the last batch if that began earlier; both
+        as far as the log still has them."""
         self._positions = positions
         self._review = review
         self._watch = watch
         self._lookback = lookback
+        self._batch_starts = batch_starts
         self._lock = asyncio.Lock()
 
     async def seek(
@@ -74,7 +83,8 @@ class Seeker:
     async def _seek(
         self, log: Log, partitions: AbstractSet[PartitionId]
     ) -> tuple[dict[PartitionId, int], dict[PartitionId, Halt]]:
-        # The positions first: what another worker still applies moves position and end, and must not look like a lost log.
+        # Batches and positions first: what another worker still applies moves position and end, and must not look like a lost log.
+        batches = await self._batch_starts(partitions)
         known = await self._positions(partitions)
         ids = await log.topic_ids({partition.topic for partition in partitions})
         starts = await log.earliest_offsets(*partitions)
@@ -86,7 +96,7 @@ class Seeker:
             if isinstance(verdict, Halt):
                 halted[partition] = verdict
                 continue
-            start = max(verdict - self._lookback, starts[partition])
+            start = max(min(verdict - self._lookback, batches.get(partition, verdict)), starts[partition])
             if verdict < starts[partition]:
                 self._watch.on_below_log_start(partition, verdict, starts[partition])
             targets[partition] = (min(verdict, start), start)

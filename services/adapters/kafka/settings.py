@@ -45,7 +45,7 @@ class WorkerSettings:
     metadata_age_s: int = 10
     """New partitions of a topic are found within this time. One small request for each."""
     lookback: int = 0
-    """Offsets before the ledger's position at which a seek begins. The handler is given records again that are applied
+    """Offsets before the ledger's position at which a seek begins at least. The handler is given records again that are applied
     already, so that it can finish what a killed worker had left to do after its commit."""
     ledger_look_s: float = 5.0
     """Between two looks at whether the ledger is behind what it had confirmed: what a crash of Postgres takes from a partition

@@ -20,7 +20,7 @@ from .admin import missing_topics
 from .errors import BrokerUnreachable, TopicsMissing, WorkerFailed
 from .faust_app import BatchApp, create_app
 from .lanes import Lanes
-from .records import Handle, Mark, PartitionId, Positions, Review, Watch, review_positions
+from .records import BatchStarts, Handle, Mark, PartitionId, Positions, Review, Watch, no_batch_starts, review_positions
 from .seeking import Seeker
 from .settings import DRAIN_S, HANDLERS_DRAIN_S, WorkerSettings
 from .stretch import Fetched, Stretch
@@ -44,10 +44,11 @@ def build_worker(
     positions: Positions,
     watch: Watch | None = None,
     review: Review = review_positions,
+    batch_starts: BatchStarts = no_batch_starts,
 ) -> Worker:
     """A worker that reads all partitions of `topics` that its group gives it. `await worker.run()` runs it."""
     watch = watch or Watch()
-    return Worker(settings, topics, handle, Seeker(positions, review, watch, settings.lookback), watch)
+    return Worker(settings, topics, handle, Seeker(positions, review, watch, settings.lookback, batch_starts), watch)
 
 
 class Worker:

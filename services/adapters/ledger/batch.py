@@ -272,6 +272,11 @@ class BatchLedger:
         rows = await self._pool.fetch(_SQL["positions"], [t for t, _ in partitions], [p for _, p in partitions])
         return {(row[0], row[1]): row[2] for row in rows}
 
+    async def batch_starts(self, partitions: Sequence[PartitionKey]) -> dict[PartitionKey, int]:
+        """Where the last applied batch of each of these partitions began; those of which nothing was applied are absent."""
+        rows = await self._pool.fetch(_SQL["batch_starts"], [t for t, _ in partitions], [p for _, p in partitions])
+        return {(row[0], row[1]): row[2] for row in rows}
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[BatchTransaction]:
         """One batch, or several. The commit does not wait for the disk: what a crash of Postgres takes back, it takes back together

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.adapters.kafka.producer import Outgoing, Publisher
-from services.adapters.kafka.records import Batch, Fenced, PartitionId, Watch
+from services.adapters.kafka.records import Batch, BatchStarts, Fenced, PartitionId, Watch, no_batch_starts
 from services.adapters.kafka.settings import WorkerSettings
 from services.adapters.kafka.worker import Worker, build_worker
 
@@ -89,6 +89,7 @@ async def running(
     batch_size_max: int = 4000,
     records_in_memory_max: int = 64_000,
     lookback: int = 0,
+    batch_starts: BatchStarts = no_batch_starts,
     ledger_look_s: float = PATIENCE_S,
     prepare: Callable[[Worker], None] = lambda worker: None,
 ) -> AsyncIterator[Worker]:
@@ -101,7 +102,14 @@ async def running(
         lookback=lookback,
         ledger_look_s=ledger_look_s,
     )
-    worker = build_worker(settings, topics, handle or ledger.handle, ledger.positions, (seen or Seen()).watch())
+    worker = build_worker(
+        settings,
+        topics,
+        handle or ledger.handle,
+        ledger.positions,
+        (seen or Seen()).watch(),
+        batch_starts=batch_starts,
+    )
     prepare(worker)
     run = asyncio.create_task(worker.run(own_process=False))
     try:

@@ -34,11 +34,12 @@ def test_the_versions_are_those_that_were_read() -> None:
 @pytest.mark.parametrize(
     ("ours", "base", "added"),
     [
-        (BatchConsumerThread, driver.AIOKafkaConsumerThread, {"_account", "_behind", "_is_settled", "_limit_of", "_shares_of", "_state_of",
-                                                              "_put_first_who_has_least",
-                "_assignment", "_count", "_end_stretches", "_seek_from", "_wake",
-                                                              "_topic_ids", "freed", "has_room", "is_held_back", "position_of", "seek_from",
-                                                              "topic_ids"}),
+        (
+            BatchConsumerThread, driver.AIOKafkaConsumerThread,
+            {"_account", "_assignment", "_behind", "_count", "_end_stretches", "_is_settled", "_limit_of", "_room_of", "_seek_from",
+             "_shares_of", "_state_of", "_take", "_topic_ids", "_wake", "_with_room", "freed", "has_room", "is_held_back", "position_of",
+             "seek_from", "topic_ids"},
+        ),
         (BatchConsumer, driver.Consumer, {"applied_to", "confirmed", "hold", "is_held_back", "out_of_range", "seek_from",
                                                      "topic_ids"}),
     ],

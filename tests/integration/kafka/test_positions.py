@@ -226,3 +226,29 @@ async def test_lookback_hands_over_again_what_comes_just_before_the_position(
     first = {batch.partition: batch for batch in reversed(batches)}
     assert {p: (batch.start, batch.records[0].offset) for p, batch in first.items()} == {far: (30, 30), near: (0, 0)}
     assert seen.lost == []
+
+
+async def test_the_last_batch_is_handed_over_again_from_its_beginning(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    """Redis may not have heard of it: its worker may have been killed after the commit."""
+    topic = await make_topic(partitions=2)
+    large, small = PartitionId(topic, 0), PartitionId(topic, 1)
+    batches: list[Batch] = []
+
+    async def handle(batch: Batch) -> None:
+        batches.append(batch)
+
+    async def batch_starts(_partitions: AbstractSet[PartitionId]) -> Mapping[PartitionId, int]:
+        return {large: 7, small: 48}
+
+    for partition in (large, small):
+        await fill(publisher, topic, 100, partition.partition)
+    ledger = Ledger({large: 50, small: 50})
+    async with running(bootstrap, [topic], ledger, handle=handle, lookback=20, batch_starts=batch_starts):
+        await until(lambda: sum(len(batch.records) for batch in batches) == 93 + 70, "all are handed over")
+    first = {batch.partition: batch for batch in reversed(batches)}
+    assert {p: (batch.start, batch.records[0].offset) for p, batch in first.items()} == {
+        large: (7, 7),
+        small: (30, 30),
+    }

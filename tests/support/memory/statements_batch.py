@@ -58,6 +58,7 @@ async def open_position(tx: Transaction, topic: str, partition: int, first: int)
         "first_offset": first,
         "next_offset": first,
         "last_record_at": None,
+        "batch_start": None,
         **dict.fromkeys(TALLY, 0),
     }
     await tx.insert("input_position", (topic, partition), row)
@@ -75,7 +76,7 @@ async def advance_positions(tx: Transaction, *columns: Sequence[Any]) -> Found:
         row = tx.get("input_position", key)
         if row is None or row["next_offset"] != expected:
             continue
-        changed = {**row, "next_offset": to}
+        changed = {**row, "next_offset": to, "batch_start": expected}
         for name, amount in zip(TALLY, tally, strict=True):
             changed[name] += amount
         if to - row["first_offset"] != sum(changed[name] for name in TALLY):
@@ -90,6 +91,16 @@ async def advance_positions(tx: Transaction, *columns: Sequence[Any]) -> Found:
 async def positions(tx: Transaction, topics: Texts, partitions: Sequence[int]) -> Found:
     found = [tx.get("input_position", key) for key in zip(topics, partitions, strict=True)]
     return [_position(row["topic"], row["partition"], row["next_offset"]) for row in found if row]
+
+
+@answers("batch")
+async def batch_starts(tx: Transaction, topics: Texts, partitions: Sequence[int]) -> Found:
+    found = [tx.get("input_position", key) for key in zip(topics, partitions, strict=True)]
+    return [
+        _position(row["topic"], row["partition"], row["batch_start"])
+        for row in found
+        if row and row["batch_start"] is not None
+    ]
 
 
 @answers("batch")

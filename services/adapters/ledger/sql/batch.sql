@@ -11,7 +11,7 @@ on conflict do nothing
 
 -- name: advance_positions
 update input_position p
-set next_offset = n.next_offset, applied = p.applied + n.applied, unmatched = p.unmatched + n.unmatched, duplicate = p.duplicate + n.duplicate,
+set next_offset = n.next_offset, batch_start = n.expected, applied = p.applied + n.applied, unmatched = p.unmatched + n.unmatched, duplicate = p.duplicate + n.duplicate,
     late = p.late + n.late, dead_letter = p.dead_letter + n.dead_letter, unknown = p.unknown + n.unknown, skipped = p.skipped + n.skipped,
     last_record_at = greatest(p.last_record_at, n.last_record_at), updated_at = now()
 from unnest(string_to_array($1, e'\x1f'), string_to_array($2, ',')::int[], string_to_array($3, ',')::bigint[], string_to_array($4, ',')::bigint[],
@@ -24,6 +24,10 @@ returning p.topic, p.partition
 -- name: positions
 select topic, partition, next_offset from input_position
 where (topic, partition) in (select * from unnest($1::text[], $2::int[]))
+
+-- name: batch_starts
+select topic, partition, batch_start from input_position
+where batch_start is not null and (topic, partition) in (select * from unnest($1::text[], $2::int[]))
 
 -- name: erasure_mark
 select mark from erasure_mark

@@ -62,7 +62,7 @@ from input_position where topic = $1 and partition = $2
 update input_position
 set first_offset = $3, next_offset = $3, applied = 0, unmatched = 0, duplicate = 0, late = 0, dead_letter = 0, unknown = 0, skipped = 0,
     lost = 0, last_record_at = null, updated_at = now(), incarnation = incarnation + 1, topic_id = $4,
-    stopped = null, stop_detail = null, stopped_at = null
+    stopped = null, stop_detail = null, stopped_at = null, batch_start = null
 where topic = $1 and partition = $2
 
 -- name: delete_account
