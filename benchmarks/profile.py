@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Set
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,13 +18,14 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from services.adapters.ledger.connection import Pool
 from services.cli.console import faults_as_lines
 
 from .events import Stream
 from .known_users import issue_to, known_users
 from .publish import publish
 from .rounds import bar
-from .sides import POLL_SECONDS, Tuning, add_tuning, positive
+from .sides import POLL_SECONDS, Tuning, add_tuning, batch_counters, positive
 from .sql import queries
 from .world import Side, World, begin, connected, create_side, on_fresh_servers
 
@@ -45,6 +46,11 @@ class Used:
     seconds: float
     records: int
     by_program: Mapping[str, float]
+    records_a_batch: float
+    user_rows: int
+    """Writes of users' rows."""
+    memory: Sequence[int]
+    """Bytes that each processor holds at the end."""
 
 
 def main() -> int:
@@ -79,6 +85,7 @@ async def _run(tuning: Tuning, world: World, side: Side, records: int, samples: 
     roles = world.roles("processor", tuning.processors)
     async with connected(side.addresses.postgres_dsn) as pool:
         await pool.execute(_SQL["checkpoint"])
+        rows = await _user_rows(pool)
         for role in roles:
             role.start({**side.environment(), **tuning.environment()})
         try:
@@ -92,9 +99,21 @@ async def _run(tuning: Tuning, world: World, side: Side, records: int, samples: 
                     await asyncio.sleep(POLL_SECONDS)
                     done = await pool.fetchval(_SQL["positions"])
             seconds, after = perf_counter() - started, _by_program({role.pid for role in roles})
+            memory = [psutil.Process(role.pid).memory_info().rss for role in roles]
+            batches = [await asyncio.to_thread(batch_counters, role) for role in roles]
+            rows = await _user_rows(pool) - rows
         finally:
             await asyncio.gather(*(asyncio.to_thread(role.stop) for role in roles))
-    return Used(seconds, records - first, {name: used - before.get(name, 0.0) for name, used in after.items()})
+    by_program = {name: used - before.get(name, 0.0) for name, used in after.items()}
+    return Used(
+        seconds, records - first, by_program, sum(b[0] for b in batches) / sum(b[1] for b in batches), rows, memory
+    )
+
+
+async def _user_rows(pool: Pool) -> int:
+    """Writes of users' rows so far."""
+    row = await pool.fetchrow(_SQL["writes"])
+    return int(row["user_state"]) if row is not None else 0
 
 
 @asynccontextmanager
@@ -128,10 +147,15 @@ def _by_program(processors: Set[int | None]) -> dict[str, float]:
 def _show_programs(used: Used, console: Console) -> None:
     load = f"{os.getloadavg()[0]:.1f}"
     console.print(f"{used.records / used.seconds:,.0f} events/s; load average {load}", highlight=False)
+    events = used.records / max(used.user_rows, 1)
+    batches = f"{used.records_a_batch:,.0f} records a batch; a user's row is written once for {events:.2f} events"
+    memory = " and ".join(f"{held >> 20:,}" for held in used.memory)
+    console.print(f"{batches}; {memory} MiB of memory", highlight=False)
     table = Table("program", "core µs an event", box=None)
     for name, seconds in sorted(used.by_program.items(), key=lambda pair: -pair[1]):
         if seconds > 0.01:
             table.add_row(name, f"{1e6 * seconds / used.records:.1f}")
+    table.add_row("all of it", f"{1e6 * sum(used.by_program.values()) / used.records:.1f}")
     console.print(table)
 
 
