@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import secrets
 import statistics
 import sys
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import Progress
 
@@ -118,11 +118,17 @@ async def _fill(pool: Pool, catalogue: CatalogueWatcher, wanted: int, day: datet
     template = UserState("template", version=1, stamp=1)
     issued = issue_now(template, day, catalogue.current()).issued
     users = wanted // len(issued) + 1
-    state = json.loads(encode_state(template))
 
     def user_rows() -> list[tuple[object, ...]]:
         return [
-            (f"user-{n}", 1, 1, json.dumps({**state, "user_id": f"user-{n}"}), template.issued[0].ends_at, day.date())
+            (
+                f"user-{n}",
+                1,
+                1,
+                encode_state(replace(template, user_id=f"user-{n}")),
+                template.issued[0].ends_at,
+                day.date(),
+            )
             for n in range(users)
         ]
 

@@ -1,5 +1,6 @@
-"""`missions user export | erase`: everything about one user as JSON, and its erasure for good."""
+"""`missions user state | export | erase`: what the system knows of one user as JSON, and its erasure for good."""
 
+import json
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -21,6 +22,24 @@ app = typer.Typer(help="One user's data: read it all out, or erase it for good (
 
 Result = TypeVar("Result")
 User = Annotated[str, typer.Argument(help="The user's id")]
+
+
+@app.command()
+def state(user: User) -> None:
+    """Show what the ledger keeps of a user between two events: profile, periods, open missions with their progress.
+
+    Its fields are those of `UserState` in services/missions/state.py; an assignment and its parts are lists, in the order of their fields.
+    """
+    user_id = _user_id(user)
+
+    async def work(erasure: "Erasure", _projection: "Projection") -> str | None:
+        async with erasure.export(user_id) as one:
+            return await one.state()
+
+    found = _run(work)
+    if found is None:
+        stop(f"the ledger does not know {user_id}", "look at the id; a user is known from the first event or call on")
+    typer.echo(json.dumps(json.loads(found), indent=2, ensure_ascii=False))
 
 
 @app.command()

@@ -191,15 +191,25 @@ class QuestionRecord(msgspec.Struct, array_like=True, gc=False):
     """The newest answers in order of time, at most `history.RECENT_ANSWERS_MAX`, each as `history.attempts` reads it."""
 
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(UserState)
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(UserState)
+_json_encoder = msgspec.json.Encoder()
+_json_decoder = msgspec.json.Decoder(UserState)
 
 
 def encode_state(state: UserState) -> bytes:
-    """JSON of a state, for the ledger's `state` column and the projection."""
+    """MessagePack of a state, for the ledger's `state` column and the projection: a map by field name, without what is as it begins."""
     return _encoder.encode(state)
 
 
-def decode_state(data: bytes | str) -> UserState:
-    """The state that `encode_state` wrote. Raises `msgspec.ValidationError` when the bytes are of another shape."""
-    return _decoder.decode(data)
+def decode_state(data: bytes) -> UserState:
+    """The state that `encode_state` or `state_json` wrote: states were kept as JSON once, and no MessagePack map begins with a brace.
+
+    Raises `msgspec.ValidationError` when the bytes are of another shape, and `msgspec.DecodeError` when they are neither.
+    """
+    return _json_decoder.decode(data) if data.startswith(b"{") else _decoder.decode(data)
+
+
+def state_json(state: UserState) -> bytes:
+    """The same as JSON, for people and for whoever has no MessagePack."""
+    return _json_encoder.encode(state)

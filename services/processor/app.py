@@ -35,7 +35,7 @@ from .guard import PartitionGuard
 from .settings import ProcessorSettings
 from .stall import StallWatch
 
-COLLECT_AFTER_OBJECTS = 1_000_000
+COLLECT_AFTER_OBJECTS = 3_000_000
 """Containers more than were freed: above what the largest usual batch holds at once."""
 
 LOOKBACK = 1000

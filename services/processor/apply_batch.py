@@ -14,6 +14,7 @@ import structlog
 from mission_events.times import record_time
 from services.adapters import metrics
 from services.adapters.kafka.records import Batch, Fenced, Halt
+from services.adapters.kafka.settings import BATCH_RECORDS_MAX
 from services.adapters.ledger.batch import (
     Advance,
     BatchLedger,
@@ -44,9 +45,6 @@ from .users_in_memory import UsersInMemory
 RETRY_SECONDS_FIRST = 0.05
 RETRY_SECONDS_MAX = 5.0
 """Waits between tries while a server is away: doubling, with jitter, so that lanes do not come back in step."""
-
-RECORDS_MAX = 10_000
-"""Records of several partitions that one transaction applies, unless set otherwise."""
 
 USERS_IN_MEMORY_MAX = 50_000
 """Users whose states are kept in memory, unless set otherwise: some 4 KiB each."""
@@ -87,7 +85,7 @@ class ApplyBatch:
         lanes_max: int,
         streak_source: StreakSource = StreakSource.UPSTREAM,
         users_in_memory_max: int = USERS_IN_MEMORY_MAX,
-        records_max: int = RECORDS_MAX,
+        records_max: int = BATCH_RECORDS_MAX,
         at_step: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         """`records_max`: of several partitions in one transaction. `at_step` is called at each of `STEPS`, so that tests can stop or
@@ -139,7 +137,7 @@ class ApplyBatch:
     async def _apply_together(self, parts: Sequence[Part]) -> bool:
         """Applies parts of several partitions in one transaction. False, and nothing is done, when one of them has to go its own way."""
         try:
-            await self._commit([Piece(part, decode_batch(part.partition, part.records)) for part in parts])
+            await self._commit([await _decoded(part) for part in parts])
         except (_NotTogether, AppliedUpTo, Fenced, Flood, DecisionFailed, UnfitData):
             return False
         return True
@@ -184,7 +182,7 @@ class ApplyBatch:
     async def _apply(self, part: Part) -> None:
         """Applies a part in one transaction; divides it where it was applied already, or can't be applied together."""
         try:
-            await self._commit([Piece(part, decode_batch(part.partition, part.records))])
+            await self._commit([await _decoded(part)])
         except AppliedUpTo as known:
             before, after = part.split(known.position)
             await self._apply(before)
@@ -367,6 +365,12 @@ async def _decide_on_locked(
         # Left out are users whom another lane has created since: now there is a row to lock.
         left = await transaction.save([c for c in decision.changes if c.state.user_id in left])
     return decision
+
+
+async def _decoded(part: Part) -> Piece:
+    """The part with what its records are; others have a turn before it, such as who asks whether the process is alive."""
+    await asyncio.sleep(0)
+    return Piece(part, decode_batch(part.partition, part.records))
 
 
 async def _no_step(_name: str) -> None: ...

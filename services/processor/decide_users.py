@@ -1,5 +1,6 @@
 """Runs the core's decision for every user of a batch and keeps what came of it, so that single users can be decided again."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from services.missions.profile import Completed
 from services.missions.progress import Outcome
 from services.missions.state import QuestionRecord, UserState, encode_state
 from services.missions.streaks import StreakSource, streak_updated
+
+USERS_AT_A_STRETCH = 1000
+"""Users that are decided before others have a turn, such as who asks whether the process is alive: some 30 ms."""
 
 
 class DecisionFailed(Exception):
@@ -79,8 +83,8 @@ class BatchDecision:
         for user in self.users.values():
             state, change = user.decision.state, user.change
             if user.show and state.version > 0:
-                json = change.encoded if change is not None and change.state_changed else encode_state(state)
-                found.append((state.user_id, state.version, json))
+                encoded = change.encoded if change is not None and change.state_changed else encode_state(state)
+                found.append((state.user_id, state.version, encoded))
         return found
 
     def count_by_type(self, catalogue: Catalogue, what: str) -> Counter[str]:
@@ -119,7 +123,9 @@ async def decide_users(
     else:
         states = loaded = known
     questions = await _load_questions(transaction, by_user.values())
-    for user_id, user_events in by_user.items():
+    for number, (user_id, user_events) in enumerate(by_user.items(), 1):
+        if number % USERS_AT_A_STRETCH == 0:
+            await asyncio.sleep(0)
         state = states.get(user_id) or UserState(user_id)
         into.users[user_id] = _decide_user(state, user_events, questions.get(user_id, {}), given, user_id in loaded)
 

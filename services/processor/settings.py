@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from services.adapters.kafka.settings import BATCH_RECORDS_MAX
 from services.adapters.settings import ServerSettings
 
 from .apply_batch import USERS_IN_MEMORY_MAX
@@ -15,7 +16,7 @@ class ProcessorSettings(ServerSettings):
     inside_port: int = Field(default=18091, description="Port of /livez, /readyz and /metrics")
     consumer_group: str = Field(default="missions-processor", description="Kafka consumer group")
     batch_size_max: int = Field(
-        default=10_000,
+        default=BATCH_RECORDS_MAX,
         ge=1,
         le=50_000,
         description="Records in one transaction: larger is faster, smaller is sooner",
@@ -36,7 +37,7 @@ class ProcessorSettings(ServerSettings):
         description="Users whose states are kept in memory, some 4 KiB each; the others are read from Redis",
     )
     lanes_max: int = Field(
-        default=4,
+        default=3,
         ge=1,
         le=64,
         description="Batches in work at once: Python decodes one while Postgres writes others",

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from tests.chaos.verifier.log import Raw, read_topics
 from tests.reference.play import World
+from tests.reference.states import read_state, write_state
 
 REWARDS = "missions.reward-granted"
 XP = "learning.xp-earned"
@@ -32,16 +33,17 @@ class Statement:
 OPEN_XP = """
 select a.user_id, a.mission_id, a.assignment_id::text from assignment a
 where a.status = 'IN_PROGRESS' and a.mission_id in ('daily-xp-20', 'daily-xp-40')
-  and exists (select from user_state u, json_array_elements(u.state -> 'assignments') x
+  and exists (select from state_json u, json_array_elements(u.state -> 'assignments') x
               where u.user_id = a.user_id and x ->> 0 = a.assignment_id::text and (x -> 6 -> 0 ->> 0)::float > 0)
 """
 
 DOUBLED = """
 update user_state set state = (
-    select jsonb_set(state::jsonb, array['assignments', (place - 1)::text, '6', '0', '0'],
-                     to_jsonb(2 * (x -> 6 -> 0 ->> 0)::float))
-    from jsonb_array_elements(state::jsonb -> 'assignments') with ordinality as all_of (x, place) where x ->> 0 = $2
-)::json where user_id = $1
+    select convert_to(jsonb_set(j.state::jsonb, array['assignments', (place - 1)::text, '6', '0', '0'],
+                                to_jsonb(2 * (x -> 6 -> 0 ->> 0)::float))::text, 'UTF8')
+    from state_json j, jsonb_array_elements(j.state::jsonb -> 'assignments') with ordinality as all_of (x, place)
+    where j.user_id = $1 and x ->> 0 = $2
+) where user_id = $1
 """
 
 STATEMENTS = (
@@ -123,7 +125,8 @@ STATEMENTS = (
     Statement(
         "a streak is too long",
         "select user_id from user_state",
-        "update user_state set state = jsonb_set(state::jsonb, '{streak}', '99')::json where user_id = $1",
+        """update user_state set state = (select convert_to(jsonb_set(state::jsonb, '{streak}', '99')::text, 'UTF8')
+                                          from state_json where user_id = $1) where user_id = $1""",
         "profile: user {0}, streak: expected",
     ),
     Statement(
@@ -153,6 +156,11 @@ async def tamper_with_ledger(world: World, used: set[str]) -> dict[str, str]:
     wanted = {}
     connection = await asyncpg.connect(world.dsn)
     try:
+        await connection.execute("create temp table state_json (user_id text primary key, state json)")
+        states = await connection.fetch("select user_id, state from user_state")
+        await connection.copy_records_to_table(
+            "state_json", records=[(row[0], json.dumps(read_state(row[1]))) for row in states]
+        )
         candidates = []
         for one in STATEMENTS:
             rows = await connection.fetch(one.pick + " order by 1")
@@ -217,7 +225,7 @@ def _newer(value: bytes) -> bytes:
 
 def _other(value: bytes) -> bytes:
     version, _, state = value.partition(b"|")
-    return b"%b|%b" % (version, json.dumps({**json.loads(state), "streak": 77}).encode())
+    return b"%b|%b" % (version, write_state({**read_state(state), "streak": 77}))
 
 
 async def tamper_with_topics(world: World, used: set[str]) -> dict[str, str]:

@@ -220,7 +220,24 @@ async def test_a_user_is_exported_and_erased_and_does_not_come_back(system: Runn
     assert await system.fetch("select 1 from event_log where user_id = $1", learner.user) == []
 
 
-@pytest.mark.parametrize("command", ["export", "erase"])
+async def test_a_users_state_is_shown_as_json(system: Running) -> None:
+    learner = system.learner("shown")
+    await learner.opens_app()
+    await learner.does(xp(20))
+    await learner.until(lambda seen: seen["daily-xp-20"]["status"] == "COMPLETED", "a completed mission")
+
+    done = await missions(system, "user", "state", learner.user)
+    unknown = await missions(system, "user", "state", "nobody-yet")
+
+    assert done.code == 0, done.err
+    state = json.loads(done.out)
+    assert state["user_id"] == learner.user
+    assert ("daily-xp-20", "COMPLETED") in {(assignment[1], assignment[5]) for assignment in state["assignments"]}
+    assert unknown.code == 1
+    assert "the ledger does not know nobody-yet" in unknown.err
+
+
+@pytest.mark.parametrize("command", ["state", "export", "erase"])
 async def test_an_id_that_is_none_is_refused_with_the_fix(system: Running, command: str) -> None:
     done = await missions(system, "user", command, "not an id")
 

@@ -1,6 +1,5 @@
 """The pure core and the independent model of the rules agree on random lives, whatever the order in which topics are read."""
 
-import json
 import os
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from tests.reference.journal import Claim, Record, Step, Tick
 from tests.reference.life import Life, Round, choose_start
 from tests.reference.missions import life_definitions, spelt_out
 from tests.reference.model import Model
+from tests.reference.states import read_state
 
 BOUND = timedelta(hours=24, minutes=5)
 ANSWERS = {Claimed: "granted", AlreadyClaimed: "granted", NotCompleted: "not_completed", ClaimExpired: "expired"}
@@ -128,7 +128,7 @@ class Core:
     def found(self) -> Facts:
         facts = tally(self.tallies)
         for state in self.states.values():
-            facts["1 profile", state.user_id] = profile_of(json.loads(encode_state(state)))
+            facts["1 profile", state.user_id] = profile_of(read_state(encode_state(state)))
         for user, assignment in self.assignments.values():
             key = ("2 assignment", user, assignment.mission_id, at_text(assignment.starts_at))
             progress = [objective.progress for objective in assignment.objectives]

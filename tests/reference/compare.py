@@ -10,6 +10,7 @@ import asyncpg
 from .journal import ITEM, LESSON, STREAK, XP, Step
 from .missions import spelt_out
 from .model import Model, User
+from .states import read_state
 
 SHOWN_MAX = 25
 """Differences that are spelt out."""
@@ -146,7 +147,7 @@ async def found(dsn: str, prefix: str = "") -> Facts:
     connection = await asyncpg.connect(dsn)
     try:
         facts = await _found_records(connection, prefix)
-        states = {row[0]: json.loads(row[1]) for row in await connection.fetch("select user_id, state from user_state")}
+        states = {row[0]: read_state(row[1]) for row in await connection.fetch("select user_id, state from user_state")}
         facts |= {("1 profile", name): profile_of(state) for name, state in states.items()}
         open_progress = {a[0]: [o[0] for o in a[6]] for state in states.values() for a in state.get("assignments", [])}
         for row in await connection.fetch("select *, assignment_id::text as id from assignment"):

@@ -208,7 +208,7 @@ class Checks:
             left.append(f"{len(tables['outbox'])} messages wait in the outbox")
         if world.claimants.waiting:
             left.append(f"{world.claimants.waiting} claims have no answer")
-        kept = {user: b"%d|%b" % (row["version"], row["state"].encode()) for user, row in tables["user_state"].items()}
+        kept = {user: b"%d|%b" % (row["version"], row["state"]) for user, row in tables["user_state"].items()}
         shown = {key.removeprefix("missions:{").removesuffix("}"): v for key, v in world.redis.values.items()}
         others = [user for user in kept.keys() | shown.keys() if kept.get(user) != shown.get(user)]
         if stale := sorted(user for user in others if self._swept(kept.get(user)) != self._swept(shown.get(user))):

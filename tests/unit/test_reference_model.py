@@ -22,6 +22,7 @@ INDEPENDENT = [
         "learner.py",
         "noise.py",
         "compare.py",
+        "states.py",
     ),
 ]
 LINES_MAX = 300

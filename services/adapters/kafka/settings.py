@@ -29,6 +29,13 @@ DRAIN_S: Final = 10.0
 HANDLERS_DRAIN_S: Final = 6.0
 """The part of `DRAIN_S` that running batches have to finish; what is left is for leaving the group."""
 
+BATCH_RECORDS_MAX: Final = 30_000
+"""Records in one batch: under a backlog a user's row is then written once for two events, and a batch still lasts some seconds at most."""
+
+MEMORY_RECORDS_MAX: Final = 8 * BATCH_RECORDS_MAX
+"""Records of all partitions that are fetched and not yet applied, some 240 MiB: a batch in work and one behind it, of four numbers of
+partitions. With less, batches are smaller; with more, memory is all that is spent."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -38,9 +45,9 @@ class WorkerSettings:
     """`host:port[,host:port]`"""
     group: str
     client_id: str = "missions"
-    batch_size_max: int = 10_000
-    """Records in one batch: enough that the cost of a transaction is spread, few enough that one lasts well under a second."""
-    records_in_memory_max: int = 64_000
+    batch_size_max: int = BATCH_RECORDS_MAX
+    """Records in one batch."""
+    records_in_memory_max: int = MEMORY_RECORDS_MAX
     """Records of all partitions that are fetched and not yet applied: bounds memory when many partitions lag."""
     metadata_age_s: int = 10
     """New partitions of a topic are found within this time. One small request for each."""

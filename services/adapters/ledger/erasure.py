@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from services.missions.state import UserState
+from services.missions.state import UserState, decode_state, state_json
 
 from .actions import By, record_action
 from .connection import Connection, Pool
@@ -60,8 +60,8 @@ class UserExport:
 
     async def state(self) -> str | None:
         """The user's state as JSON text; None for a user whom the ledger does not know."""
-        text: str | None = await self._connection.fetchval(_SQL["export_state"], self._user_id)
-        return text
+        found: bytes | None = await self._connection.fetchval(_SQL["export_state"], self._user_id)
+        return None if found is None else state_json(decode_state(found)).decode()
 
     async def rows(self, part: Part) -> AsyncIterator[str]:
         """The rows of one part, each as JSON text, in the order of their time."""

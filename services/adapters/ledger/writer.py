@@ -224,7 +224,7 @@ def _user_columns(changes: Sequence[UserChange]) -> tuple[object, ...]:
         texts([s.user_id for s in states]),
         numbers([s.version for s in states]),
         numbers([s.stamp for s in states]),
-        texts([change.encoded.decode() for change in changes]),
+        [change.encoded for change in changes],
         [_next_issue_at(s) for s in states],
         optional_numbers([s.recent_days[-1] if s.recent_days else None for s in states]),
     )

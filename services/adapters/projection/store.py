@@ -35,7 +35,7 @@ _FAILURES = (RedisError, OSError, TimeoutError)
 
 
 EncodedState = tuple[str, int, bytes]
-"""(user, version, JSON as `encode_state` writes it)."""
+"""(user, version, bytes as `encode_state` writes them)."""
 
 
 class ProjectionUnavailable(Exception):
@@ -104,11 +104,11 @@ class Projection:
         await self.store_encoded([(state.user_id, state.version, encode_state(state)) for state in states])
 
     async def store_encoded(self, states: Sequence[EncodedState]) -> None:
-        """As `store`, for states that are JSON already."""
+        """As `store`, for states that are encoded already."""
         for start in range(0, len(states), KEYS_PER_CALL):
             chunk = states[start : start + KEYS_PER_CALL]
             keys = [self._key(user_id) for user_id, _, _ in chunk]
-            values = [b"%d|%b" % (version, json) for _, version, json in chunk]
+            values = [b"%d|%b" % (version, encoded) for _, version, encoded in chunk]
             try:
                 await self._call(self._store_forward(keys=keys, args=[KEEP_SECONDS, *values]))
             except ProjectionUnavailable:

@@ -1,4 +1,4 @@
--- Stores states whose version is above the stored one. KEYS: one a user. ARGV: seconds to live, then a value a key ("<version>|<state JSON>").
+-- Stores states whose version is above the stored one. KEYS: one a user. ARGV: seconds to live, then a value a key ("<version>|<state>").
 -- Two lanes may finish in either order; the higher version is always the newer truth.
 local stored = 0
 for i = 1, #KEYS do

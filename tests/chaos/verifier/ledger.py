@@ -7,6 +7,8 @@ from typing import Any
 
 import asyncpg
 
+from tests.reference.states import read_state
+
 Row = asyncpg.Record
 
 TABLES = (
@@ -26,10 +28,10 @@ TABLES = (
 
 @dataclass
 class Ledger:
-    """All tables; `states` is the JSON of user_state by user, `raw_states` the same as text with its version."""
+    """All tables; `states` is the JSON of user_state by user, `raw_states` the bytes that are kept of it, with its version."""
 
     tables: dict[str, list[Row]]
-    raw_states: dict[str, tuple[int, str]]
+    raw_states: dict[str, tuple[int, bytes]]
     states: dict[str, dict[str, Any]]
     outbox: dict[str, int]
     """Messages that wait, by topic."""
@@ -50,7 +52,7 @@ async def read_ledger(dsn: str) -> Ledger:
             tables: dict[str, list[Row]] = {}
             for name in TABLES:
                 tables[name] = list(await connection.fetch(f"select * from {name}"))
-            rows = await connection.fetch("select user_id, version, state::text from user_state")
+            rows = await connection.fetch("select user_id, version, state from user_state")
             outbox = await connection.fetch("select topic, count(*) from outbox group by topic")
             now = await connection.fetchval("select now()")
     finally:
@@ -58,7 +60,7 @@ async def read_ledger(dsn: str) -> Ledger:
     return Ledger(
         tables,
         {row[0]: (row[1], row[2]) for row in rows},
-        {row[0]: json.loads(row[2]) for row in rows},
+        {row[0]: read_state(row[2]) for row in rows},
         {row[0]: row[1] for row in outbox},
         now,
     )

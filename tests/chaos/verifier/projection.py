@@ -1,10 +1,11 @@
 """Redis holds what the ledger holds, of every user whom it has, and nothing newer."""
 
-import json
 from collections.abc import Sequence
 from typing import cast
 
 from redis.asyncio import Redis
+
+from tests.reference.states import read_state
 
 from .ledger import Ledger
 from .report import Report
@@ -46,7 +47,7 @@ def _compare(report: Report, ledger: Ledger, users: Sequence[str], values: Seque
         version, state = ledger.raw_states[user]
         if int(told) > version:
             report.differ("redis", f"user {user}", f"a version up to {version}", int(told))
-        elif int(told) != version or (text.decode() != state and json.loads(text) != ledger.states[user]):
+        elif int(told) != version or (text != state and read_state(text) != ledger.states[user]):
             report.differ(
                 "redis", f"user {user}", f"version {version} as in the ledger", f"version {int(told)}, {text[:120]!r}"
             )

@@ -24,6 +24,7 @@ from services.operations.catalogue import CatalogueWatcher
 from services.operations.issue import Issuer
 from services.processor.apply_batch import ApplyBatch
 from tests.integration.processor.test_apply_batch import LESSONS, NOW, XP, batch, event, progress, state_of, tally
+from tests.reference.states import read_state, write_state
 from tests.support.events import item, lesson, streak, xp
 from tests.support.ledger import partition_of
 
@@ -51,10 +52,8 @@ async def make_projection_stale(pool: Pool, projection: Projection, user: str) -
     """The next decision on this user is taken twice: first on a version that is not the ledger's."""
     row = await pool.fetchrow("select version, stamp, state from user_state where user_id = $1", user)
     assert row is not None
-    changed = json.loads(row["state"]) | {"version": row["version"] + 1}
-    await pool.execute(
-        "update user_state set version = version + 1, state = $2 where user_id = $1", user, json.dumps(changed)
-    )
+    changed = write_state(read_state(row["state"]) | {"version": row["version"] + 1})
+    await pool.execute("update user_state set version = version + 1, state = $2 where user_id = $1", user, changed)
     assert (await projection.load([user]))[user].version == row["version"]
 
 

@@ -68,7 +68,7 @@ select user_id, assignment_id::text from assignment where user_id = any(string_t
 -- name: insert_users
 insert into user_state (user_id, version, stamp, state, next_issue_at, last_active_day)
 select user_id, version, stamp, state, next_issue_at, date '0001-01-01' + (day - 1)
-from unnest(string_to_array($1, e'\x1f'), string_to_array($2, ',')::bigint[], string_to_array($3, ',')::bigint[], string_to_array($4, e'\x1f')::json[], $5::timestamptz[],
+from unnest(string_to_array($1, e'\x1f'), string_to_array($2, ',')::bigint[], string_to_array($3, ',')::bigint[], $4::bytea[], $5::timestamptz[],
             string_to_array($6, ',', '')::int[]) as n (user_id, version, stamp, state, next_issue_at, day)
 on conflict do nothing
 returning user_id
@@ -77,7 +77,7 @@ returning user_id
 update user_state u
 set version = n.version, stamp = n.stamp, state = n.state, next_issue_at = n.next_issue_at,
     last_active_day = date '0001-01-01' + (n.day - 1), updated_at = now()
-from unnest(string_to_array($1, e'\x1f'), string_to_array($2, ',')::bigint[], string_to_array($3, ',')::bigint[], string_to_array($4, e'\x1f')::json[], $5::timestamptz[],
+from unnest(string_to_array($1, e'\x1f'), string_to_array($2, ',')::bigint[], string_to_array($3, ',')::bigint[], $4::bytea[], $5::timestamptz[],
             string_to_array($6, ',', '')::int[], string_to_array($7, ',')::bigint[])
     as n (user_id, version, stamp, state, next_issue_at, day, stamp_before)
 where u.user_id = n.user_id and u.version = n.version - 1 and u.stamp = n.stamp_before
