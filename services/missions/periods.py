@@ -166,7 +166,20 @@ def _monday(day: int) -> int:
     return day - (day - 1) % 7
 
 
+_days: dict[str, tuple[datetime, datetime, int]] = {}
+"""By zone: the day that was asked for last, with its bounds. Most events of an hour are about one day of each zone."""
+
+
 def _day(zone: str, instant: datetime) -> int:
+    known = _days.get(zone)
+    if known is not None and known[0] <= instant < known[1]:
+        return known[2]
+    day = _find_day(zone, instant)
+    _days[zone] = first_instant(zone, day), first_instant(zone, day + 1), day
+    return day
+
+
+def _find_day(zone: str, instant: datetime) -> int:
     day = instant.astimezone(_zone_info(zone)).toordinal()
     # A clock that goes back over midnight shows the old date again: its instants belong to the date that has begun.
     return day + 1 if instant >= first_instant(zone, day + 1) else day

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import msgspec
 
@@ -71,9 +72,14 @@ class BatchDecision:
         if len(partitions) == 1:
             return {partitions[0]: [outcome for user in users for outcome in user.decision.outcomes]}
         found: dict[PartitionKey, list[Outcome]] = {partition: [] for partition in partitions}
+        numbers = {number for _, number in partitions}
+        by_topic = {topic: found[topic, number] for topic, number in partitions} if len(numbers) == 1 else None
         for user in users:
             for logged, outcome in zip(user.events, user.decision.outcomes, strict=True):
-                found[logged.topic, logged.partition].append(outcome)
+                if by_topic is not None:
+                    by_topic[logged.topic].append(outcome)
+                else:
+                    found[logged.topic, logged.partition].append(outcome)
         return found
 
     @property
@@ -89,11 +95,16 @@ class BatchDecision:
 
     def count_by_type(self, catalogue: Catalogue, what: str) -> Counter[str]:
         """Assignments `issued` or `completed`, by mission type."""
-        return Counter(
-            str(catalogue.get(assignment.mission_id, assignment.mission_version).mission.type)
-            for user in self.users.values()
-            for assignment in getattr(user.decision, what)
+        missions = Counter(
+            (assignment.mission_id, assignment.mission_version)
+            for assignments in map(attrgetter(f"decision.{what}"), self.users.values())
+            if assignments
+            for assignment in assignments
         )
+        types: Counter[str] = Counter()
+        for mission, amount in missions.items():
+            types[str(catalogue.get(*mission).mission.type)] += amount
+        return types
 
 
 async def decide_users(
