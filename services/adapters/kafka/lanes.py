@@ -50,6 +50,7 @@ class _Lane:
         self.waiting: deque[_Piece] = deque()
         self.arrived = asyncio.Event()
         self.handling = False
+        self.leaving = False
         self.dropped = False
         self.task: asyncio.Task[None] | None = None
 
@@ -104,16 +105,21 @@ class Lanes:
     async def drain(self, timeout_s: float) -> bool:
         """Takes nothing new and lets running handlers finish. False when some had to be cancelled."""
         self._draining = True
-        lanes = [lane for lane in self._lanes.values() if lane.handling]
-        for lane in self._lanes.values():
+        return await self.let_go(set(self._lanes), timeout_s)
+
+    async def let_go(self, partitions: AbstractSet[PartitionId], timeout_s: float) -> bool:
+        """Takes nothing more of these partitions and lets running handlers finish. False when some had to be cancelled."""
+        lanes = [lane for partition, lane in self._lanes.items() if partition in partitions]
+        tasks = [lane.task for lane in lanes if lane.handling and lane.task is not None]
+        for lane in lanes:
+            lane.leaving = True
             lane.stretch.stopped = True
             lane.waiting.clear()
             lane.arrived.set()
-        tasks = [lane.task for lane in lanes if lane.task is not None]
         pending: set[asyncio.Task[None]] = set()
         if tasks:
             _, pending = await asyncio.wait(tasks, timeout=timeout_s)
-        await self.drop()
+        await self.drop(partitions)
         return not pending
 
     def _open(self, partition: PartitionId, stretch: Stretch) -> _Lane:
@@ -145,8 +151,9 @@ class Lanes:
             self._ended(partition, lane, error)
 
     def _ended(self, partition: PartitionId, lane: _Lane, error: BaseException) -> None:
-        """A handler did not return. What a dropped lane still raises is of no interest: its stretch is over."""
-        if lane.dropped:
+        """A handler did not return. What a dropped lane still raises is of no interest: its stretch is over. One that is let go is neither
+        sought again nor halted here: whoever has the partition next will see to it."""
+        if lane.dropped or (lane.leaving and isinstance(error, Fenced | Halt)):
             _log.debug("%s: dropped: %r", partition, error)
         elif isinstance(error, Fenced):
             lane.stretch.stopped = True

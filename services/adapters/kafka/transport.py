@@ -160,10 +160,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc] # Faust's classes ar
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """Forgets what was confirmed of them: another worker moves the ledger's position now."""
+        await self.app.batches.revoked(revoked)
         for tp in revoked:
             self._confirmed.pop(tp, None)
             self._committed.pop(tp, None)
-        await self.app.batches.revoked(revoked)
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:

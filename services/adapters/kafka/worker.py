@@ -22,7 +22,7 @@ from .faust_app import BatchApp, create_app
 from .lanes import Lanes
 from .records import BatchStarts, Handle, Mark, PartitionId, Positions, Review, Watch, no_batch_starts, review_positions
 from .seeking import Seeker
-from .settings import DRAIN_S, HANDLERS_DRAIN_S, WorkerSettings
+from .settings import DRAIN_S, HANDLERS_DRAIN_S, LET_GO_S, WorkerSettings
 from .stretch import Fetched, Stretch
 
 _log = logging.getLogger(__name__)
@@ -202,10 +202,11 @@ class Worker:
         return dict(await self._seek(partitions)) if partitions else {}
 
     async def revoked(self, partitions: AbstractSet[Any]) -> None:
-        """Throws away the lanes of partitions that are no longer ours."""
+        """Ends the lanes of partitions that are no longer ours. Nobody else has them before this returns, so what is in work may be
+        finished: taken back, it would be made once more by whoever comes."""
         gone = {PartitionId(*tp) for tp in partitions}
         self._cancel_seeks(gone)
-        await self._lanes.drop(gone)
+        await self._lanes.let_go(gone, LET_GO_S)
         for partition in gone:
             self._halted.pop(partition, None)
             self._setbacks.pop(partition, None)

@@ -1,6 +1,7 @@
 """Workers come and go, brokers die: nothing is lost, nothing is applied twice, and a replacement takes over at once."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -160,6 +161,38 @@ async def test_a_partition_is_let_go_before_its_next_owner_gets_it(
         async with running(bootstrap, [topic], ledger, group=group, handle=take_over):
             await until(lambda: len(others) == 2, "the second has taken over two")
     assert overlaps == []
+
+
+async def test_a_batch_that_is_in_work_when_a_worker_joins_is_finished(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic, group, ledger = await make_topic(partitions=4), new_group(), Ledger()
+    begun, ended, cancelled = Counter[PartitionId](), asyncio.Event(), list[PartitionId]()
+
+    async def until_it_is_let_go(batch: Batch) -> None:
+        begun[batch.partition] += 1
+        try:
+            await ended.wait()
+        except asyncio.CancelledError:
+            cancelled.append(batch.partition)
+            raise
+        ledger.apply(batch)
+
+    for partition in range(4):
+        await fill(publisher, topic, 10, partition)
+    async with running(bootstrap, [topic], ledger, group=group, handle=until_it_is_let_go) as first:
+        await until(lambda: len(begun) == 4, "the first has all partitions in hand")
+
+        stretches = dict(first._consumer._thread.stretches)
+        letting_go = asyncio.create_task(
+            until(lambda: all(stretch.stopped for stretch in stretches.values()), "the first is asked to let go")
+        )
+        letting_go.add_done_callback(lambda _: ended.set())
+        async with running(bootstrap, [topic], ledger, group=group):
+            await letting_go
+            await until(lambda: ledger.count == 40, "all are applied")
+    assert cancelled == []
+    assert begun == {PartitionId(topic, number): 1 for number in range(4)}
 
 
 async def test_a_worker_that_stops_leaves_its_group_at_once(

@@ -208,6 +208,46 @@ async def test_drain_lets_running_handlers_finish_and_forgets_the_rest() -> None
     assert diary.acknowledged == [5, 5]
 
 
+async def test_partitions_that_are_let_go_finish_what_is_in_work_and_the_others_go_on() -> None:
+    diary = Diary()
+    lanes = Lanes(diary.handle, diary, batch_size_max=5)
+    diary.gate.clear()
+    leaving, staying = Stretch(0, 0), Stretch(0, 0)
+    offer(lanes, diary, fetched(leaving, 0, 5))
+    offer(lanes, diary, fetched(staying, 0, 5, Q))
+    await settle()
+    offer(lanes, diary, fetched(leaving, 5, 10))
+    let_go = asyncio.create_task(lanes.let_go({P}, 60))
+    await settle()
+    diary.gate.set()
+    assert await let_go
+    offer(lanes, diary, fetched(leaving, 10, 15))
+    offer(lanes, diary, fetched(staying, 5, 10, Q))
+    await settle()
+    assert [(batch.partition, batch.end) for batch in diary.batches] == [(P, 5), (Q, 5), (Q, 10)]
+    assert (lanes.stale, diary.told) == (1, [])
+    await lanes.drop()
+
+
+async def test_what_is_let_go_is_the_next_owners_matter_but_a_broken_invariant_is_told() -> None:
+    for error, told in (
+        (Fenced("moved"), []),
+        (Halt("enough"), []),
+        (ZeroDivisionError(), [("broken", ZeroDivisionError)]),
+    ):
+        diary, stretch = Diary(), Stretch(0, 0)
+        lanes = Lanes(diary.handle, diary, batch_size_max=5)
+        diary.gate.clear()
+        offer(lanes, diary, fetched(stretch, 0, 5))
+        await settle()
+        let_go = asyncio.create_task(lanes.let_go({P}, 60))
+        await settle()
+        diary.fail = error
+        diary.gate.set()
+        assert await let_go
+        assert (diary.told, diary.acknowledged) == (told, [])
+
+
 async def test_drain_abandons_what_does_not_end() -> None:
     diary, stretch = Diary(), Stretch(0, 0)
     lanes = Lanes(diary.handle, diary, batch_size_max=5)
