@@ -218,7 +218,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         left = memory - sum(stretch.outstanding for stretch in self.stretches.values())
         found: dict[Any, Fetched] = {}
         for tp in self._with_room():
-            if left > 0:
+            if left > 0 and self.has_room(tp):  # a rebalance may have come meanwhile
                 most = min(max_records, left, self._room_of(tp))
                 taken = await self._take(consumer, _Only(self, tp), most, timeout=0)
                 left -= sum(len(fetched.records) for fetched in taken.values())

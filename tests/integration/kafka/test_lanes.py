@@ -4,6 +4,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
 
+import pytest
+
 from services.adapters.kafka.producer import Publisher
 from services.adapters.kafka.records import Batch, Fenced, Halt, Handle, PartitionId
 from services.adapters.kafka.worker import Worker
@@ -159,6 +161,33 @@ async def test_the_more_waits_in_a_partition_the_more_is_applied_of_it(
         await until(lambda: all(len(ledger.applied[each]) == 150 for each in others), "those with little are through")
         assert len(ledger.applied[most]) >= 400, "with equal shares it would be at 150 or little more"
         await until(lambda: ledger.count == 1200, "all are applied")
+
+
+async def test_a_rebalance_in_the_middle_of_a_look_ends_it(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = await make_topic(partitions=3)
+    ledger = Ledger()
+    async with running(bootstrap, [topic], ledger, records_in_memory_max=1) as worker:
+        thread = worker._consumer._thread
+        for partition in range(3):
+            await fill(publisher, topic, 5, partition)
+        await until(lambda: ledger.count == 15, "all are applied")
+        asked: list[object] = []
+
+        async def revoke(_consumer: object, room: object, *_limits: object, **_named: object) -> dict[object, object]:
+            asked.append(room)
+            thread._end_stretches(list(thread.stretches))
+            return {}
+
+        with monkeypatch.context() as patch:
+            patch.setattr(thread, "_take", revoke)
+            patch.setattr(thread, "_crowded", True)
+            patch.setattr(thread, "_count", lambda: None)
+            patch.setattr(thread, "_shares", dict.fromkeys(thread.stretches, 5))
+            found = await thread.call_thread(thread._fetch_records, thread._consumer, None, max_records=5, timeout=0)
+        assert found == {}
+        assert len(asked) == 2, "one partition, and then whatever has room: nothing"
 
 
 async def test_who_waits_for_memory_does_not_count_as_standing_still(
