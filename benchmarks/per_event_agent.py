@@ -94,7 +94,7 @@ class PerEventTransaction(BatchTransaction):
             state.user_id,
             state.version,
             state.stamp,
-            encode_state(state).decode(),
+            encode_state(state),
             max((period.ends_at for period in state.issued if period.kind == "daily"), default=None),
             date.fromordinal(state.recent_days[-1]) if state.recent_days else None,
         )
