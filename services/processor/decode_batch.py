@@ -35,9 +35,9 @@ class Decoded:
         return Decoded(events, letters, self.unknown, gone, self.key_mismatches)
 
 
-def decode_batch(partition: PartitionId, records: Iterable[Record]) -> Decoded:
-    """Decodes each record against its own Kafka timestamp, so that a replay decides the same."""
-    found = Decoded()
+def decode_batch(partition: PartitionId, records: Iterable[Record], into: Decoded | None = None) -> Decoded:
+    """Decodes each record against its own Kafka timestamp, so that a replay decides the same. Adds to `into` when that is given."""
+    found = Decoded() if into is None else into
     topic, number = partition
     for record in records:
         recorded_at = record_time(record.timestamp)

@@ -29,8 +29,9 @@ DRAIN_S: Final = 10.0
 HANDLERS_DRAIN_S: Final = 6.0
 """The part of `DRAIN_S` that running batches have to finish; what is left is for leaving the group."""
 
-LET_GO_S: Final = 5.0
-"""How long a rebalance may wait for running batches. The whole group waits with it: well below `SESSION_TIMEOUT_S`."""
+LET_GO_S: Final = 10.0
+"""How long a rebalance may wait for running batches, and the whole group with it: well below `REBALANCE_TIMEOUT_S`. The heartbeat goes
+on meanwhile."""
 
 BATCH_RECORDS_MAX: Final = 30_000
 """Records in one batch: under a backlog a user's row is then written once for two events, and a batch still lasts some seconds at most."""

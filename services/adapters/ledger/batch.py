@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import islice
 from typing import Any
 
 import asyncpg
@@ -29,6 +30,9 @@ _SQL = queries("batch")
 EVENT_LOG = (
     "day", "source", "event_id", "user_id", "event_type", "event_time", "recorded_at", "topic", "partition", "offset", "data",
 )  # fmt: skip
+
+COPY_ROWS_MAX = 5000
+"""Rows in one copy: to make them and hand them to the driver keeps everything else waiting for some 30 ms."""
 
 PartitionKey = tuple[str, int]
 """(topic, partition); a `PartitionId` is one."""
@@ -162,11 +166,13 @@ class BatchTransaction(UserWriter):
         unique = list(first.values()) if len(first) < len(events) else events
         try:
             async with self.savepoint():
-                rows = [
-                    (*key, e.event.subject, e.event.type, e.event.time, e.recorded_at, e.topic, e.partition, e.offset, e.event.raw_data)
-                    for key, e in first.items()
-                ]  # fmt: skip
-                await self._connection.copy_records_to_table("event_log", records=rows, columns=EVENT_LOG)
+                left = iter(first.items())
+                while some := list(islice(left, COPY_ROWS_MAX)):
+                    rows = [
+                        (*key, e.event.subject, e.event.type, e.event.time, e.recorded_at, e.topic, e.partition, e.offset, e.event.raw_data)
+                        for key, e in some
+                    ]  # fmt: skip
+                    await self._connection.copy_records_to_table("event_log", records=rows, columns=EVENT_LOG)
         except asyncpg.UniqueViolationError:
             return await self._log_unknown(unique)
         return unique
