@@ -19,6 +19,7 @@ from services.adapters.ledger.batch import BatchLedger, PartitionKey
 from services.adapters.ledger.connection import BATCH_PLANNER_SETTINGS
 from services.adapters.ledger.partitions import PartitionStore
 from services.adapters.logs import get_logger
+from services.adapters.projection import Projection
 from services.operations.repair import keep_repaired
 from services.operations.startup import (
     background,
@@ -41,6 +42,9 @@ COLLECT_AFTER_OBJECTS = 3_000_000
 LOOKBACK = 1000
 """Records of a partition that are read again at least when it is sought, to tell Redis of them. What a killed worker had committed and not
 told is its last batch; what it could not tell while Redis was away is known to nobody then, and most of it is among these."""
+
+SETTLE_SECONDS = 1.0
+"""For one small statement that the group, or the end of the process, waits for."""
 
 GAUGES_SECONDS = 2.0
 """How often lag and assignment are measured: finer than any scrape."""
@@ -85,6 +89,7 @@ async def run(settings: ProcessorSettings) -> None:
             _watch(apply_batch),
             guard.review,
             partial(_read_offsets, guard, ledger.batch_starts),
+            partial(_settle, ledger, projection),
         )
 
         stall = StallWatch(
@@ -128,6 +133,17 @@ async def _read_offsets(
 ) -> Mapping[PartitionId, int]:
     found = await guard.retrying("positions_not_read", lambda: read(list(partitions)))
     return {PartitionId(*key): offset for key, offset in found.items()}
+
+
+async def _settle(ledger: BatchLedger, projection: Projection, offsets: Mapping[PartitionId, int]) -> None:
+    """Saves whoever goes on the reading of the last batches, where nothing is left to tell Redis."""
+    if projection.has_missed:
+        return
+    try:
+        async with asyncio.timeout(SETTLE_SECONDS):
+            await ledger.settle({partition: offset for partition, offset in offsets.items()})  # noqa: C416 - dict() would keep the key's type
+    except Exception as error:  # noqa: BLE001 - then the last batches are read again, as after a kill
+        logger.info("positions_not_settled", error=repr(error))
 
 
 def _watch(apply_batch: ApplyBatch) -> Watch:

@@ -68,6 +68,8 @@ class Lanes:
         """Unix time at which the last batch of each partition was applied."""
         self.stale = 0
         """Batches thrown away because their stretch had ended."""
+        self.abandoned = 0
+        """Batches whose partitions were let go, and which did not end in time."""
 
     def offer(self, fetched: Fetched, acknowledge: Callable[[], object]) -> None:
         """Queues what was fetched, or throws it away when it is stale. Asks for a seek when something before it is missing.
@@ -102,16 +104,19 @@ class Lanes:
         names = list(self._lanes) if partitions is None else [p for p in partitions if p in self._lanes]
         await self._cancel(self._lanes.pop(name) for name in names)
 
-    async def drain(self, timeout_s: float) -> bool:
-        """Takes nothing new and lets running handlers finish. False when some had to be cancelled."""
+    async def drain(self, timeout_s: float) -> dict[PartitionId, int]:
+        """Takes nothing new from now on, and lets all partitions go."""
         self._draining = True
         return await self.let_go(set(self._lanes), timeout_s)
 
-    async def let_go(self, partitions: AbstractSet[PartitionId], timeout_s: float) -> bool:
-        """Takes nothing more of these partitions and lets running handlers finish. False when some had to be cancelled."""
-        lanes = [lane for partition, lane in self._lanes.items() if partition in partitions]
-        tasks = [lane.task for lane in lanes if lane.handling and lane.task is not None]
-        for lane in lanes:
+    async def let_go(self, partitions: AbstractSet[PartitionId], timeout_s: float) -> dict[PartitionId, int]:
+        """Takes nothing more of these partitions and lets running handlers finish; those that do not in time are cancelled.
+
+        Returns up to which offset handlers have returned for everything, of the partitions where none was cancelled.
+        """
+        lanes = {partition: lane for partition, lane in self._lanes.items() if partition in partitions}
+        tasks = [lane.task for lane in lanes.values() if lane.handling and lane.task is not None]
+        for lane in lanes.values():
             lane.leaving = True
             lane.stretch.stopped = True
             lane.waiting.clear()
@@ -120,7 +125,8 @@ class Lanes:
         if tasks:
             _, pending = await asyncio.wait(tasks, timeout=timeout_s)
         await self.drop(partitions)
-        return not pending
+        self.abandoned += len(pending)
+        return {partition: lane.stretch.applied_to for partition, lane in lanes.items() if lane.task not in pending}
 
     def _open(self, partition: PartitionId, stretch: Stretch) -> _Lane:
         lane = self._lanes[partition] = _Lane(stretch)

@@ -104,6 +104,15 @@ async def no_batch_starts(_partitions: AbstractSet[PartitionId]) -> Mapping[Part
     return {}
 
 
+Settle = Callable[[Mapping[PartitionId, int]], Awaitable[None]]
+"""Hears of partitions that are given up, each with the offset up to which the handler has returned for everything. The group, or the end
+of the process, waits for it: it must not take long, and not raise."""
+
+
+async def settle_nothing(_offsets: Mapping[PartitionId, int]) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogState:
     """A partition at a seek: the ledger's position, and then what the broker says about the log.

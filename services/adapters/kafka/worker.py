@@ -20,7 +20,19 @@ from .admin import missing_topics
 from .errors import BrokerUnreachable, TopicsMissing, WorkerFailed
 from .faust_app import BatchApp, create_app
 from .lanes import Lanes
-from .records import BatchStarts, Handle, Mark, PartitionId, Positions, Review, Watch, no_batch_starts, review_positions
+from .records import (
+    BatchStarts,
+    Handle,
+    Mark,
+    PartitionId,
+    Positions,
+    Review,
+    Settle,
+    Watch,
+    no_batch_starts,
+    review_positions,
+    settle_nothing,
+)
 from .seeking import Seeker
 from .settings import DRAIN_S, HANDLERS_DRAIN_S, LET_GO_S, WorkerSettings
 from .stretch import Fetched, Stretch
@@ -45,21 +57,30 @@ def build_worker(
     watch: Watch | None = None,
     review: Review = review_positions,
     batch_starts: BatchStarts = no_batch_starts,
+    settle: Settle = settle_nothing,
 ) -> Worker:
     """A worker that reads all partitions of `topics` that its group gives it. `await worker.run()` runs it."""
     watch = watch or Watch()
-    return Worker(settings, topics, handle, Seeker(positions, review, watch, settings.lookback, batch_starts), watch)
+    seeker = Seeker(positions, review, watch, settings.lookback, batch_starts)
+    return Worker(settings, topics, handle, seeker, watch, settle)
 
 
 class Worker:
     """One member of the consumer group. Its methods belong to the event loop that runs it."""
 
     def __init__(
-        self, settings: WorkerSettings, topics: Sequence[str], handle: Handle, seeker: Seeker, watch: Watch
+        self,
+        settings: WorkerSettings,
+        topics: Sequence[str],
+        handle: Handle,
+        seeker: Seeker,
+        watch: Watch,
+        settle: Settle,
     ) -> None:
         self.settings = settings
         self._topics = list(topics)
         self._watch = watch
+        self._settle = settle
         self._lanes = Lanes(handle, self, settings.batch_size_max)
         self._seeker = seeker
         self._app: BatchApp | None = None
@@ -206,7 +227,8 @@ class Worker:
         finished: taken back, it would be made once more by whoever comes."""
         gone = {PartitionId(*tp) for tp in partitions}
         self._cancel_seeks(gone)
-        await self._lanes.let_go(gone, LET_GO_S)
+        if offsets := await self._lanes.let_go(gone, LET_GO_S):
+            await self._settle(offsets)
         for partition in gone:
             self._halted.pop(partition, None)
             self._setbacks.pop(partition, None)
@@ -329,7 +351,9 @@ class Worker:
             guard.start()
         try:
             self._cancel_seeks(set(self._seeks))
-            if not await self._lanes.drain(HANDLERS_DRAIN_S):
+            if offsets := await self._lanes.drain(HANDLERS_DRAIN_S):
+                await self._settle(offsets)
+            if self._lanes.abandoned:
                 _log.warning("some batches were abandoned; they will be delivered again")
             await app.stop()
             starting.cancel()

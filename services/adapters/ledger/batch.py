@@ -283,6 +283,12 @@ class BatchLedger:
         rows = await self._pool.fetch(_SQL["batch_starts"], [t for t, _ in partitions], [p for _, p in partitions])
         return {(row[0], row[1]): row[2] for row in rows}
 
+    async def settle(self, positions: Mapping[PartitionKey, int]) -> None:
+        """Notes that nothing is left to do about what is before these positions; one that has moved since is left as it is."""
+        await self._pool.execute(
+            _SQL["settle_positions"], [t for t, _ in positions], [p for _, p in positions], list(positions.values())
+        )
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[BatchTransaction]:
         """One batch, or several. The commit does not wait for the disk: what a crash of Postgres takes back, it takes back together

@@ -115,6 +115,11 @@ class Projection:
                 self.note_missed([user_id for user_id, _, _ in states[start:]])
                 raise
 
+    @property
+    def has_missed(self) -> bool:
+        """Whether states could not be stored and wait here to be stored again."""
+        return bool(self._missed)
+
     def missed(self, limit: int) -> list[str]:
         """Takes up to `limit` users whose states could not be stored: the caller stores them again, from the ledger."""
         taken = list(islice(self._missed, limit))

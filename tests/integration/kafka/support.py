@@ -13,7 +13,16 @@ from contextlib import asynccontextmanager
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.adapters.kafka.producer import Outgoing, Publisher
-from services.adapters.kafka.records import Batch, BatchStarts, Fenced, PartitionId, Watch, no_batch_starts
+from services.adapters.kafka.records import (
+    Batch,
+    BatchStarts,
+    Fenced,
+    PartitionId,
+    Settle,
+    Watch,
+    no_batch_starts,
+    settle_nothing,
+)
 from services.adapters.kafka.settings import WorkerSettings
 from services.adapters.kafka.worker import Worker, build_worker
 
@@ -90,6 +99,7 @@ async def running(
     records_in_memory_max: int = 64_000,
     lookback: int = 0,
     batch_starts: BatchStarts = no_batch_starts,
+    settle: Settle = settle_nothing,
     ledger_look_s: float = PATIENCE_S,
     prepare: Callable[[Worker], None] = lambda worker: None,
 ) -> AsyncIterator[Worker]:
@@ -109,6 +119,7 @@ async def running(
         ledger.positions,
         (seen or Seen()).watch(),
         batch_starts=batch_starts,
+        settle=settle,
     )
     prepare(worker)
     run = asyncio.create_task(worker.run(own_process=False))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -193,6 +193,28 @@ async def test_a_batch_that_is_in_work_when_a_worker_joins_is_finished(
             await until(lambda: ledger.count == 40, "all are applied")
     assert cancelled == []
     assert begun == {PartitionId(topic, number): 1 for number in range(4)}
+
+
+async def test_whoever_gives_partitions_up_says_what_is_done(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    """So that nobody has to look whether something of it was left to do."""
+    topic, group, ledger = await make_topic(partitions=4), new_group(), Ledger()
+    settled, each = dict[PartitionId, int](), {PartitionId(topic, number): 10 for number in range(4)}
+
+    async def settle(offsets: Mapping[PartitionId, int]) -> None:
+        settled.update(offsets)
+
+    for partition in range(4):
+        await fill(publisher, topic, 10, partition)
+    async with running(bootstrap, [topic], ledger, group=group, settle=settle):
+        await until(lambda: ledger.count == 40, "all are applied")
+        async with running(bootstrap, [topic], ledger, group=group):
+            assert settled == each, "when a second one has joined"
+        settled.clear()
+        await fill(publisher, topic, 1, 2, first=10)
+        await until(lambda: ledger.count == 41, "one more is applied")
+    assert settled == {PartitionId(topic, 2): 11}, "when it stops"
 
 
 async def test_a_worker_that_stops_leaves_its_group_at_once(

@@ -104,6 +104,13 @@ async def batch_starts(tx: Transaction, topics: Texts, partitions: Sequence[int]
 
 
 @answers("batch")
+async def settle_positions(tx: Transaction, topics: Texts, partitions: Sequence[int], offsets: Sequence[int]) -> Found:
+    for topic, partition, offset in zip(topics, partitions, offsets, strict=True):
+        await tx.change("input_position", (topic, partition), has("next_offset", offset), batch_start=offset)
+    return []
+
+
+@answers("batch")
 async def erasure_mark(tx: Transaction) -> Found:
     row = tx.get("erasure_mark", True)
     return [_one(row["mark"] if row else 0)]

@@ -203,7 +203,8 @@ async def test_drain_lets_running_handlers_finish_and_forgets_the_rest() -> None
     drain = asyncio.create_task(lanes.drain(60))
     await settle()
     diary.gate.set()
-    assert await drain
+    assert await drain == {P: 5, Q: 5}
+    assert lanes.abandoned == 0
     assert sorted(batch.partition for batch in diary.batches) == [P, Q]
     assert diary.acknowledged == [5, 5]
 
@@ -220,7 +221,7 @@ async def test_partitions_that_are_let_go_finish_what_is_in_work_and_the_others_
     let_go = asyncio.create_task(lanes.let_go({P}, 60))
     await settle()
     diary.gate.set()
-    assert await let_go
+    assert await let_go == {P: 5}
     offer(lanes, diary, fetched(leaving, 10, 15))
     offer(lanes, diary, fetched(staying, 5, 10, Q))
     await settle()
@@ -244,7 +245,7 @@ async def test_what_is_let_go_is_the_next_owners_matter_but_a_broken_invariant_i
         await settle()
         diary.fail = error
         diary.gate.set()
-        assert await let_go
+        assert await let_go == {P: 0}
         assert (diary.told, diary.acknowledged) == (told, [])
 
 
@@ -255,4 +256,5 @@ async def test_drain_abandons_what_does_not_end() -> None:
     offer(lanes, diary, fetched(stretch, 0, 5))
     await settle()
     assert not await lanes.drain(0.01)
+    assert lanes.abandoned == 1
     assert diary.acknowledged == []

@@ -29,6 +29,12 @@ where (topic, partition) in (select * from unnest($1::text[], $2::int[]))
 select topic, partition, batch_start from input_position
 where batch_start is not null and (topic, partition) in (select * from unnest($1::text[], $2::int[]))
 
+-- name: settle_positions
+-- Nothing is left to tell Redis of what is before these positions: whoever goes on need not read the last batch again.
+update input_position p set batch_start = p.next_offset
+from unnest($1::text[], $2::int[], $3::bigint[]) as n (topic, partition, next_offset)
+where p.topic = n.topic and p.partition = n.partition and p.next_offset = n.next_offset and p.batch_start < p.next_offset
+
 -- name: erasure_mark
 select mark from erasure_mark
 
