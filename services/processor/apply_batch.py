@@ -116,7 +116,7 @@ class ApplyBatch:
 
         What waits meanwhile in partitions of the same number is applied in one transaction with it, if nothing is wrong with any of it.
         """
-        await self._turns.take(Part(batch.partition, batch.records, batch.start, batch.end))
+        await self._turns.take(Part(batch.partition, batch.records, batch.start, batch.end, batch.abandoned))
 
     def forget_users(self) -> None:
         """Forgets the states that are kept in memory, when others begin to work on these users."""
@@ -125,6 +125,12 @@ class ApplyBatch:
     async def _apply_parts(self, waiting: Sequence[Waiting]) -> None:
         """Applies parts in one transaction, or one by one."""
         async with self._lanes:
+            for each in waiting:
+                if each.part.abandoned():
+                    each.error, each.done = Fenced(f"{each.part.partition} is given up"), True
+            waiting = [each for each in waiting if not each.done]
+            if not waiting:
+                return
             await self._at_step("fetched")
             started = monotonic()
             parts = [each.part for each in waiting]

@@ -1,6 +1,6 @@
 """Records of one partition that are applied together, and how they are divided."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from services.adapters.kafka.records import PartitionId, Record
@@ -14,6 +14,8 @@ class Part:
     records: Sequence[Record]
     start: int
     end: int
+    abandoned: Callable[[], bool] = lambda: False
+    """Whether its partition is given up: then it need not be begun."""
 
     def split(self, offset: int) -> tuple["Part", "Part"]:
         """The part before an offset inside it, and the part from there on."""

@@ -186,7 +186,8 @@ class Lanes:
         records = first.records if len(pieces) == 1 else [record for piece, _ in pieces for record in piece.records]
         lane.handling = True
         try:
-            await self._handle(Batch(partition, records, stretch.applied_to, last.end, first.generation))
+            batch = Batch(partition, records, stretch.applied_to, last.end, first.generation, lambda: lane.leaving)
+            await self._handle(batch)
         finally:
             lane.handling = False
         stretch.applied_to = last.end

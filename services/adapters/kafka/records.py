@@ -50,6 +50,11 @@ class PartitionId(NamedTuple):
         return f"{self.topic}[{self.partition}]"
 
 
+def _never() -> bool:
+    """It is wanted to the end."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Records of one partition, in offset order, never empty.
@@ -64,6 +69,8 @@ class Batch:
     start: int
     end: int
     generation: int
+    abandoned: Callable[[], bool] = _never
+    """Whether the partition is given up: what has not been begun need not be, and may end with `Fenced`."""
 
 
 @dataclass(frozen=True, slots=True)

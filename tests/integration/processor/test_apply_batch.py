@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -94,6 +94,18 @@ async def test_events_issue_missions_and_move_them(apply: ApplyBatch, pool: Pool
     ]
     topics = await pool.fetch("select topic, count(*) from outbox group by 1 order by 1")
     assert [tuple(row) for row in topics] == [("missions.mission-assigned", 6), ("missions.mission-completed", 1)]
+
+
+async def test_what_is_given_up_before_its_turn_is_not_begun(apply: ApplyBatch, pool: Pool) -> None:
+    wanted = batch(XP, 0, event("ann", xp(5)))
+    given_up = replace(batch(LESSONS, 0, event("ann", lesson())), abandoned=lambda: True)
+
+    applied, refused = await asyncio.gather(apply(wanted), apply(given_up), return_exceptions=True)
+
+    assert applied is None
+    assert isinstance(refused, Fenced)
+    assert await tally(pool, XP) == {"next_offset": 1, "applied": 1}
+    assert await pool.fetchval("select count(*) from input_position where topic = $1", LESSONS) == 0
 
 
 async def test_a_batch_delivered_again_changes_nothing_and_fills_the_projection(
