@@ -39,7 +39,7 @@ from .decode_batch import Decoded, dead_letter, decode_batch, in_order
 from .erased_users import ErasedUsers
 from .observe import observe_decision, observe_part, observe_parts
 from .parts import Part
-from .turns import Turns, Waiting
+from .turns import Turns, Waiting, still_wanted
 from .users_in_memory import UsersInMemory
 
 RETRY_SECONDS_FIRST = 0.05
@@ -125,11 +125,7 @@ class ApplyBatch:
     async def _apply_parts(self, waiting: Sequence[Waiting]) -> None:
         """Applies parts in one transaction, or one by one."""
         async with self._lanes:
-            for each in waiting:
-                if each.part.abandoned():
-                    each.error, each.done = Fenced(f"{each.part.partition} is given up"), True
-            waiting = [each for each in waiting if not each.done]
-            if not waiting:
+            if not (waiting := still_wanted(waiting)):
                 return
             await self._at_step("fetched")
             started = monotonic()

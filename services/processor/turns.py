@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from services.adapters.kafka.records import Fenced
+
 from .parts import Part
 
 
@@ -20,6 +22,14 @@ class Waiting:
     done: bool = False
     error: Exception | None = None
     """Why it could not be applied; the others were."""
+
+
+def still_wanted(waiting: Sequence[Waiting]) -> list[Waiting]:
+    """Those whose partitions are not given up meanwhile; the others are done with: whoever has them next applies them."""
+    for each in waiting:
+        if each.part.abandoned():
+            each.error, each.done = Fenced(f"{each.part.partition} is given up"), True
+    return [each for each in waiting if not each.done]
 
 
 @dataclass(slots=True)
