@@ -141,7 +141,7 @@ async def _settle(ledger: BatchLedger, projection: Projection, offsets: Mapping[
         return
     try:
         async with asyncio.timeout(SETTLE_SECONDS):
-            await ledger.settle({partition: offset for partition, offset in offsets.items()})  # noqa: C416 - dict() would keep the key's type
+            await ledger.settle(offsets.items())
     except Exception as error:  # noqa: BLE001 - then the last batches are read again, as after a kill
         logger.info("positions_not_settled", error=repr(error))
 

@@ -49,10 +49,6 @@ RETRY_SECONDS_MAX = 5.0
 USERS_IN_MEMORY_MAX = 50_000
 """Users whose states are kept in memory, unless set otherwise: some 4 KiB each."""
 
-RECORDS_AT_A_STRETCH = 2000
-"""Records that are decoded before others have a turn: Redis' answer, which is waited for half a second only, or who asks whether the
-process is alive. Some 20 ms, for each of the lanes."""
-
 STEPS = ("fetched", "logged", "before_commit", "committed", "projected")
 """Places in a batch's way: taken from Kafka, its events logged, all written, committed in the ledger, told to the projection."""
 
@@ -116,7 +112,7 @@ class ApplyBatch:
 
         What waits meanwhile in partitions of the same number is applied in one transaction with it, if nothing is wrong with any of it.
         """
-        await self._turns.take(Part(batch.partition, batch.records, batch.start, batch.end, batch.abandoned))
+        await self._turns.take(Part(batch.partition, batch.records, batch.start, batch.end, batch.given_up))
 
     def forget_users(self) -> None:
         """Forgets the states that are kept in memory, when others begin to work on these users."""
@@ -143,7 +139,7 @@ class ApplyBatch:
     async def _apply_together(self, parts: Sequence[Part]) -> bool:
         """Applies parts of several partitions in one transaction. False, and nothing is done, when one of them has to go its own way."""
         try:
-            await self._commit([await _decoded(part) for part in parts])
+            await self._commit([await _piece(part) for part in parts])
         except (_NotTogether, AppliedUpTo, Fenced, Flood, DecisionFailed, UnfitData):
             return False
         return True
@@ -188,7 +184,7 @@ class ApplyBatch:
     async def _apply(self, part: Part) -> None:
         """Applies a part in one transaction; divides it where it was applied already, or can't be applied together."""
         try:
-            await self._commit([await _decoded(part)])
+            await self._commit([await _piece(part)])
         except AppliedUpTo as known:
             before, after = part.split(known.position)
             await self._apply(before)
@@ -373,13 +369,8 @@ async def _decide_on_locked(
     return decision
 
 
-async def _decoded(part: Part) -> Piece:
-    """The part with what its records are."""
-    found = Decoded()
-    for start in range(0, len(part.records), RECORDS_AT_A_STRETCH):
-        await asyncio.sleep(0)
-        decode_batch(part.partition, part.records[start : start + RECORDS_AT_A_STRETCH], found)
-    return Piece(part, found)
+async def _piece(part: Part) -> Piece:
+    return Piece(part, await decode_batch(part.partition, part.records))
 
 
 async def _no_step(_name: str) -> None: ...

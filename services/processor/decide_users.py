@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 
 import msgspec
 
@@ -72,14 +71,9 @@ class BatchDecision:
         if len(partitions) == 1:
             return {partitions[0]: [outcome for user in users for outcome in user.decision.outcomes]}
         found: dict[PartitionKey, list[Outcome]] = {partition: [] for partition in partitions}
-        numbers = {number for _, number in partitions}
-        by_topic = {topic: found[topic, number] for topic, number in partitions} if len(numbers) == 1 else None
         for user in users:
             for logged, outcome in zip(user.events, user.decision.outcomes, strict=True):
-                if by_topic is not None:
-                    by_topic[logged.topic].append(outcome)
-                else:
-                    found[logged.topic, logged.partition].append(outcome)
+                found[logged.topic, logged.partition].append(outcome)
         return found
 
     @property
@@ -97,9 +91,8 @@ class BatchDecision:
         """Assignments `issued` or `completed`, by mission type."""
         missions = Counter(
             (assignment.mission_id, assignment.mission_version)
-            for assignments in map(attrgetter(f"decision.{what}"), self.users.values())
-            if assignments
-            for assignment in assignments
+            for user in self.users.values()
+            for assignment in getattr(user.decision, what)
         )
         types: Counter[str] = Counter()
         for mission, amount in missions.items():

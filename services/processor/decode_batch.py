@@ -1,5 +1,6 @@
 """Turns the records of a batch into events to apply and dead letters to keep."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -9,6 +10,10 @@ from mission_events import DeadLetter, Event, Rejected, decode
 from mission_events.times import record_time
 from services.adapters.kafka.records import PartitionId, Record
 from services.adapters.ledger.batch import LoggedEvent
+
+RECORDS_AT_A_STRETCH = 2000
+"""Records that are decoded before others have a turn: Redis' answer, which is waited for half a second only, or who asks whether the
+process is alive. Some 20 ms, for each of the lanes."""
 
 
 @dataclass(slots=True)
@@ -35,11 +40,13 @@ class Decoded:
         return Decoded(events, letters, self.unknown, gone, self.key_mismatches)
 
 
-def decode_batch(partition: PartitionId, records: Iterable[Record], into: Decoded | None = None) -> Decoded:
-    """Decodes each record against its own Kafka timestamp, so that a replay decides the same. Adds to `into` when that is given."""
-    found = Decoded() if into is None else into
+async def decode_batch(partition: PartitionId, records: Iterable[Record]) -> Decoded:
+    """Decodes each record against its own Kafka timestamp, so that a replay decides the same."""
+    found = Decoded()
     topic, number = partition
-    for record in records:
+    for place, record in enumerate(records):
+        if place % RECORDS_AT_A_STRETCH == 0:
+            await asyncio.sleep(0)
         recorded_at = record_time(record.timestamp)
         result = decode(record.value, record.headers, record_timestamp=recorded_at)
         if isinstance(result, Event):

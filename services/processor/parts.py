@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.adapters.kafka.records import PartitionId, Record
+from services.adapters.kafka.records import PartitionId, Record, never
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Part:
     records: Sequence[Record]
     start: int
     end: int
-    abandoned: Callable[[], bool] = lambda: False
+    given_up: Callable[[], bool] = never
     """Whether its partition is given up: then it need not be begun."""
 
     def split(self, offset: int) -> tuple["Part", "Part"]:

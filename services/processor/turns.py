@@ -27,7 +27,7 @@ class Waiting:
 def still_wanted(waiting: Sequence[Waiting]) -> list[Waiting]:
     """Those whose partitions are not given up meanwhile; the others are done with: whoever has them next applies them."""
     for each in waiting:
-        if each.part.abandoned():
+        if each.part.given_up():
             each.error, each.done = Fenced(f"{each.part.partition} is given up"), True
     return [each for each in waiting if not each.done]
 

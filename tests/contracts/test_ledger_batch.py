@@ -107,9 +107,9 @@ async def test_the_ledger_knows_where_the_last_batch_began(ledger: BatchLedger) 
 
     assert await ledger.batch_starts([(XP, 0), (XP, 1)]) == {(XP, 0): 5}
 
-    await ledger.settle({(XP, 0): 5, (XP, 1): 5})
+    await ledger.settle([((XP, 0), 5), ((XP, 1), 5)])
     assert await ledger.batch_starts([(XP, 0), (XP, 1)]) == {(XP, 0): 5}, "it has moved since"
-    await ledger.settle({(XP, 0): 9})
+    await ledger.settle([((XP, 0), 9)])
     assert await ledger.batch_starts([(XP, 0), (XP, 1)]) == {(XP, 0): 9}
 
 

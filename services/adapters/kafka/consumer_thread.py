@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.threads import WorkerThread
+from typing_extensions import override
 
 from .clients import pace
 from .records import PartitionId
@@ -49,15 +50,16 @@ class _Room:
         return self._thread.has_room(partition)
 
 
-class _Only:
+class _Only(_Room):
     """One partition, while it has room."""
 
     def __init__(self, thread: BatchConsumerThread, partition: Any) -> None:
-        self._thread = thread
+        super().__init__(thread)
         self._partition = partition
 
+    @override
     def __contains__(self, partition: object) -> bool:
-        return partition == self._partition and self._thread.has_room(partition)
+        return partition == self._partition and super().__contains__(partition)
 
 
 class _DaemonThread(WorkerThread):  # type: ignore[misc] # mode's classes are untyped here
@@ -79,9 +81,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         self._sought_assignment: object = None
         self._settings: WorkerSettings = self.app.batches.settings
         self._outstanding_max = 2 * self._settings.batch_size_max
-        self._full = self._crowded = False
+        self._left = self._settings.records_in_memory_max
+        self._crowded = False
         self._shares: dict[Any, int] = {}
-        self._waiting: dict[Any, int] = {}
         self._room = _Room(self)
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
@@ -162,7 +164,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         return (
             stretch is not None
             and not stretch.stopped
-            and not self._full
+            and self._left > 0
             and stretch.outstanding < self._limit_of(partition)
             and self._assignment() is self._sought_assignment
         )
@@ -178,7 +180,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
     def _with_room(self) -> list[Any]:
         """The partitions whose share is worth a look, those that have least of it first. What is handed over costs as much for one record
         as for hundreds, so a partition with nearly all of its share is left until some of it is applied."""
-        room = {tp: self._room_of(tp) / self._limit_of(tp) for tp in self._waiting if self.has_room(tp)}
+        room = {tp: self._room_of(tp) / self._limit_of(tp) for tp in self._shares if self.has_room(tp)}
         return sorted((tp for tp in room if room[tp] >= WORTH_A_LOOK), key=room.__getitem__, reverse=True)
 
     def is_held_back(self, partition: Any) -> bool:
@@ -190,12 +192,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         """Once half of the memory is in use, or more waits than it holds, each partition may have its share of it and no more: aiokafka
         takes from the first partition that has room, again and again, and the others would stand still until that one had nothing left."""
         running = {tp: stretch for tp, stretch in list(self.stretches.items()) if not stretch.stopped}
-        self._waiting = {tp: stretch.outstanding + self._behind(tp, stretch) for tp, stretch in running.items()}
+        waiting = {tp: stretch.outstanding + self._behind(tp, stretch) for tp, stretch in running.items()}
         outstanding, limit = sum(s.outstanding for s in running.values()), self._settings.records_in_memory_max
-        self._full = outstanding >= limit
-        self._crowded = 2 * outstanding >= limit or sum(self._waiting.values()) > limit
+        self._left = limit - outstanding
+        self._crowded = 2 * outstanding >= limit or sum(waiting.values()) > limit
         if self._crowded:
-            self._shares = self._shares_of(self._waiting, limit)
+            self._shares = self._shares_of(waiting, limit)
 
     def _shares_of(self, waiting: Mapping[Any, int], limit: int) -> dict[Any, int]:
         """Of the memory, by what waits in each partition: so they are through at about the same time, and a user's events of all topics are
@@ -214,17 +216,15 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         self._count()
         if not self._crowded:
             return await self._take(consumer, self._room, max_records, **limits)
-        memory = self._settings.records_in_memory_max
-        left = memory - sum(stretch.outstanding for stretch in self.stretches.values())
         found: dict[Any, Fetched] = {}
         for tp in self._with_room():
-            if left > 0 and self.has_room(tp):  # a rebalance may have come meanwhile
-                most = min(max_records, left, self._room_of(tp))
+            if self.has_room(tp):  # a rebalance may have come meanwhile, or the memory be full by now
+                most = min(max_records, self._left, self._room_of(tp))
                 taken = await self._take(consumer, _Only(self, tp), most, timeout=0)
-                left -= sum(len(fetched.records) for fetched in taken.values())
+                self._left -= sum(len(fetched.records) for fetched in taken.values())
                 found |= taken
         # What comes while this waits is a piece that leaves nobody much more than its share.
-        small = max(1, memory // (8 * max(1, len(self.stretches))))
+        small = max(1, self._settings.records_in_memory_max // (8 * max(1, len(self.stretches))))
         return found or await self._take(consumer, self._room, min(max_records, small), **limits)
 
     async def _take(self, consumer: Any, room: Any, max_records: int, **limits: Any) -> dict[Any, Fetched]:

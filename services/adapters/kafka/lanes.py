@@ -68,8 +68,6 @@ class Lanes:
         """Unix time at which the last batch of each partition was applied."""
         self.stale = 0
         """Batches thrown away because their stretch had ended."""
-        self.abandoned = 0
-        """Batches whose partitions were let go, and which did not end in time."""
 
     def offer(self, fetched: Fetched, acknowledge: Callable[[], object]) -> None:
         """Queues what was fetched, or throws it away when it is stale. Asks for a seek when something before it is missing.
@@ -125,7 +123,8 @@ class Lanes:
         if tasks:
             _, pending = await asyncio.wait(tasks, timeout=timeout_s)
         await self.drop(partitions)
-        self.abandoned += len(pending)
+        if pending:
+            _log.warning("%d batches were abandoned; they will be delivered again", len(pending))
         return {partition: lane.stretch.applied_to for partition, lane in lanes.items() if lane.task not in pending}
 
     def _open(self, partition: PartitionId, stretch: Stretch) -> _Lane:

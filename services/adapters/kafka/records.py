@@ -50,8 +50,8 @@ class PartitionId(NamedTuple):
         return f"{self.topic}[{self.partition}]"
 
 
-def _never() -> bool:
-    """It is wanted to the end."""
+def never() -> bool:
+    """The answer of whoever is not given up."""
     return False
 
 
@@ -69,7 +69,7 @@ class Batch:
     start: int
     end: int
     generation: int
-    abandoned: Callable[[], bool] = _never
+    given_up: Callable[[], bool] = never
     """Whether the partition is given up: what has not been begun need not be, and may end with `Fenced`."""
 
 

@@ -353,8 +353,6 @@ class Worker:
             self._cancel_seeks(set(self._seeks))
             if offsets := await self._lanes.drain(HANDLERS_DRAIN_S):
                 await self._settle(offsets)
-            if self._lanes.abandoned:
-                _log.warning("some batches were abandoned; they will be delivered again")
             await app.stop()
             starting.cancel()
             await asyncio.wait([starting])

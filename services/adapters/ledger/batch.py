@@ -1,6 +1,6 @@
 """One transaction for batches of input partitions: positions, event log, users, outbox and dead letters move together or not at all."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -283,11 +283,10 @@ class BatchLedger:
         rows = await self._pool.fetch(_SQL["batch_starts"], [t for t, _ in partitions], [p for _, p in partitions])
         return {(row[0], row[1]): row[2] for row in rows}
 
-    async def settle(self, positions: Mapping[PartitionKey, int]) -> None:
+    async def settle(self, positions: Collection[tuple[PartitionKey, int]]) -> None:
         """Notes that nothing is left to do about what is before these positions; one that has moved since is left as it is."""
-        await self._pool.execute(
-            _SQL["settle_positions"], [t for t, _ in positions], [p for _, p in positions], list(positions.values())
-        )
+        columns = [t for (t, _), _ in positions], [p for (_, p), _ in positions], [offset for _, offset in positions]
+        await self._pool.execute(_SQL["settle_positions"], *columns)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[BatchTransaction]:

@@ -208,23 +208,30 @@ async def test_positions_that_cannot_be_read_end_the_worker(bootstrap: str, make
             pass
 
 
-async def test_lookback_hands_over_again_what_comes_just_before_the_position(
-    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
-) -> None:
-    topic = await make_topic(partitions=2)
-    far, near = PartitionId(topic, 0), PartitionId(topic, 1)
+async def handed_over(
+    bootstrap: str, publisher: Publisher, ledger: Ledger, records: int, **how: Any
+) -> dict[PartitionId, tuple[int, int]]:
+    """(start, offset of the first record) of the first batch of each partition that the ledger has, of 100 records each; waits until so
+    many are handed over in all."""
     batches: list[Batch] = []
 
     async def handle(batch: Batch) -> None:
         batches.append(batch)
 
-    for partition in (far, near):
-        await fill(publisher, topic, 100, partition.partition)
-    ledger, seen = Ledger({far: 50, near: 5}), Seen()
-    async with running(bootstrap, [topic], ledger, handle=handle, seen=seen, lookback=20):
-        await until(lambda: sum(len(batch.records) for batch in batches) == 70 + 100, "all are handed over")
-    first = {batch.partition: batch for batch in reversed(batches)}
-    assert {p: (batch.start, batch.records[0].offset) for p, batch in first.items()} == {far: (30, 30), near: (0, 0)}
+    for topic, partition in ledger.at:
+        await fill(publisher, topic, 100, partition)
+    async with running(bootstrap, [topic], ledger, handle=handle, lookback=20, **how):
+        await until(lambda: sum(len(batch.records) for batch in batches) == records, "all are handed over")
+    return {batch.partition: (batch.start, batch.records[0].offset) for batch in reversed(batches)}
+
+
+async def test_lookback_hands_over_again_what_comes_just_before_the_position(
+    bootstrap: str, make_topic: MakeTopic, publisher: Publisher
+) -> None:
+    topic, seen = await make_topic(partitions=2), Seen()
+    far, near = PartitionId(topic, 0), PartitionId(topic, 1)
+    first = await handed_over(bootstrap, publisher, Ledger({far: 50, near: 5}), 70 + 100, seen=seen)
+    assert first == {far: (30, 30), near: (0, 0)}
     assert seen.lost == []
 
 
@@ -234,21 +241,10 @@ async def test_the_last_batch_is_handed_over_again_from_its_beginning(
     """Redis may not have heard of it: its worker may have been killed after the commit."""
     topic = await make_topic(partitions=2)
     large, small = PartitionId(topic, 0), PartitionId(topic, 1)
-    batches: list[Batch] = []
-
-    async def handle(batch: Batch) -> None:
-        batches.append(batch)
 
     async def batch_starts(_partitions: AbstractSet[PartitionId]) -> Mapping[PartitionId, int]:
         return {large: 7, small: 48}
 
-    for partition in (large, small):
-        await fill(publisher, topic, 100, partition.partition)
     ledger = Ledger({large: 50, small: 50})
-    async with running(bootstrap, [topic], ledger, handle=handle, lookback=20, batch_starts=batch_starts):
-        await until(lambda: sum(len(batch.records) for batch in batches) == 93 + 70, "all are handed over")
-    first = {batch.partition: batch for batch in reversed(batches)}
-    assert {p: (batch.start, batch.records[0].offset) for p, batch in first.items()} == {
-        large: (7, 7),
-        small: (30, 30),
-    }
+    first = await handed_over(bootstrap, publisher, ledger, 93 + 70, batch_starts=batch_starts)
+    assert first == {large: (7, 7), small: (30, 30)}

@@ -98,7 +98,7 @@ async def test_events_issue_missions_and_move_them(apply: ApplyBatch, pool: Pool
 
 async def test_what_is_given_up_before_its_turn_is_not_begun(apply: ApplyBatch, pool: Pool) -> None:
     wanted = batch(XP, 0, event("ann", xp(5)))
-    given_up = replace(batch(LESSONS, 0, event("ann", lesson())), abandoned=lambda: True)
+    given_up = replace(batch(LESSONS, 0, event("ann", lesson())), given_up=lambda: True)
 
     applied, refused = await asyncio.gather(apply(wanted), apply(given_up), return_exceptions=True)
 
