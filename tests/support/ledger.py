@@ -15,7 +15,7 @@ from services.adapters.ledger.migrate import migrate
 from services.adapters.projection import Projection
 from services.operations.catalogue import CatalogueWatcher
 from services.stack.server import Addresses
-from tests.support.stack import DatabaseFactory
+from tests.support.stack import DatabaseFactory, dropped_after
 
 PARTITIONS = 4
 
@@ -37,9 +37,10 @@ async def ledger_template(postgres_dsn_factory: DatabaseFactory) -> str:
 
 
 @pytest.fixture
-async def ledger_dsn(postgres_dsn_factory: DatabaseFactory, ledger_template: str) -> str:
+async def ledger_dsn(postgres_dsn_factory: DatabaseFactory, ledger_template: str) -> AsyncIterator[str]:
     """A ledger of the test's own: migrated, with the default catalogue."""
-    return await postgres_dsn_factory(template=ledger_template)
+    async with dropped_after(await postgres_dsn_factory(template=ledger_template)) as dsn:
+        yield dsn
 
 
 @pytest.fixture

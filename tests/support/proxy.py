@@ -23,9 +23,15 @@ class Proxy:
     """When a client sends this, the server gets it and answers, but the answer is lost with the connection. Happens once."""
     swallowed: int = 0
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
+    _forwarding: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.flows.set()
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._forwarding)
 
     def through(self, address: str) -> str:
         """The address of the server, but by way of this proxy."""
@@ -43,16 +49,35 @@ class Proxy:
         """Lets connections be made again."""
         self.is_cut = False
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def end(self) -> None:
+        """Closes every connection, and returns when nothing is forwarded any more."""
+        self.cut()
+        self.flows.set()
+        for task in self._forwarding:  # it may still wait for the server to take its connection
+            task.cancel()
+        await asyncio.gather(*self._forwarding, return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Takes a connection. Not a coroutine: a task that is ended before its first step would leave the connection open."""
         if self.is_cut:
             writer.close()
             return
+        self._open.add(writer)
+        task = asyncio.create_task(self._forward(reader, writer))
+        self._forwarding.add(task)
+        task.add_done_callback(lambda _: self._closed(task, writer))
+
+    def _closed(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
+        self._forwarding.discard(task)
+        self._open.discard(writer)
+        writer.close()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             server_reader, server_writer = await asyncio.open_connection(self.server_host, self.server_port)
         except OSError:  # the server is away: the client sees the same as without a proxy, a moment later
-            writer.close()
             return
-        self._open |= {writer, server_writer}
+        self._open.add(server_writer)
         is_swallowing = asyncio.Event()
         try:
             await asyncio.gather(
@@ -62,9 +87,8 @@ class Proxy:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            for each in (writer, server_writer):
-                self._open.discard(each)
-                each.close()
+            self._open.discard(server_writer)
+            server_writer.close()
 
     async def _to_server(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_swallowing: asyncio.Event
@@ -113,6 +137,5 @@ async def proxy_to(address: str, port: int = 0) -> AsyncIterator[Proxy]:
         yield proxy
     finally:
         listener.close()
-        proxy.cut()
-        proxy.flows.set()
+        await proxy.end()
         await listener.wait_closed()

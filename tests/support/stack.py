@@ -7,8 +7,8 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,10 +27,21 @@ def free_port() -> int:
     return free_ports(1)[0]
 
 
+IN_MEMORY = Path("/dev/shm")
+IN_MEMORY_BYTES_MIN = 4 * 2**30
+"""Room that the servers of a session may need there: a container often has 64 MiB, and a full disk would fail every test."""
+
+
+def roomy_memory() -> Path | None:
+    """Where files are kept in memory, if there is room. A disk would write hundreds of databases that nobody reads again."""
+    is_roomy = IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free >= IN_MEMORY_BYTES_MIN
+    return IN_MEMORY if is_roomy else None
+
+
 @contextmanager
-def temporary_directory() -> Iterator[Path]:
+def temporary_directory(parent: Path | None = None) -> Iterator[Path]:
     """A directory that goes away after the block, and that Postgres may enter when it runs as another user."""
-    directory = Path(tempfile.mkdtemp(prefix="missions-test-")).resolve()
+    directory = Path(tempfile.mkdtemp(prefix="missions-test-", dir=parent)).resolve()
     directory.chmod(0o711)
     try:
         yield directory
@@ -51,7 +62,7 @@ def servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
 
     Whoever stops or kills one starts it again before the test ends: others use it too.
     """
-    with temporary_directory() as directory:
+    with temporary_directory(roomy_memory()) as directory:
         choice = choose(directory, Ports.free(), durable=False)
         pytestconfig.stash[CHOSEN] = choice.reason
         try:
@@ -102,7 +113,7 @@ def addresses(servers: Servers) -> Addresses:
 def postgres_dsn_factory(addresses: Addresses) -> DatabaseFactory:
     """`await postgres_dsn_factory()` makes a new empty database; `template=` names one to clone. Gives its DSN.
 
-    Nobody drops them: they go with the session's server, and each drop would wait for a checkpoint.
+    It stays until the session ends, or until `dropped_after` drops it.
     """
 
     async def make(template: str = "template0") -> str:
@@ -113,10 +124,22 @@ def postgres_dsn_factory(addresses: Addresses) -> DatabaseFactory:
     return make
 
 
+@asynccontextmanager
+async def dropped_after(dsn: str) -> AsyncIterator[str]:
+    """Drops the database after the block. One ledger is 600 files: those of all tests together take minutes to delete."""
+    try:
+        yield dsn
+    finally:
+        parts = urlsplit(dsn)
+        name = parts.path.removeprefix("/")
+        await _execute(parts._replace(path="/postgres").geturl(), f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
-async def fresh_database(postgres_dsn_factory: DatabaseFactory) -> str:
+async def fresh_database(postgres_dsn_factory: DatabaseFactory) -> AsyncIterator[str]:
     """The DSN of a new empty database."""
-    return await postgres_dsn_factory()
+    async with dropped_after(await postgres_dsn_factory()) as dsn:
+        yield dsn
 
 
 async def _execute(dsn: str, statement: str) -> None:

@@ -10,7 +10,7 @@ from services.adapters.ledger.connection import open_pool
 from services.adapters.ledger.migrate import migrate
 from services.stack.server import Addresses
 from tests.integration.relay.world import World
-from tests.support.stack import DatabaseFactory
+from tests.support.stack import DatabaseFactory, dropped_after
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +26,10 @@ async def bare_world(
     addresses: Addresses, postgres_dsn_factory: DatabaseFactory, migrated_template: str
 ) -> AsyncIterator[World]:
     """A deployment without topics."""
-    dsn = await postgres_dsn_factory(template=migrated_template)
-    pool = await open_pool(dsn, size=4, application="test")
-    yield World(dsn, addresses.kafka_bootstrap, f"t{uuid.uuid4().hex[:8]}.", pool)
-    await pool.close()
+    async with dropped_after(await postgres_dsn_factory(template=migrated_template)) as dsn:
+        pool = await open_pool(dsn, size=4, application="test")
+        yield World(dsn, addresses.kafka_bootstrap, f"t{uuid.uuid4().hex[:8]}.", pool)
+        await pool.close()
 
 
 @pytest.fixture
