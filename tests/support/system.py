@@ -3,12 +3,9 @@
 import asyncio
 import json
 import secrets
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -24,6 +21,7 @@ from services.adapters.tokens import TokenKind, TokenSettings, mint
 from services.stack.ports import Ports
 from services.stack.server import Servers
 from services.stack.system import LocalStack
+from tests.support.stack import stopped_if_we_are_killed, temporary_directory
 
 WAIT_SECONDS = 60
 """Long enough for a killed role to come back on a busy machine; what works is seen within milliseconds."""
@@ -172,15 +170,14 @@ async def until(
 @pytest.fixture(scope="session")
 def system_stack(servers: Servers) -> Iterator[LocalStack]:
     """All five roles as processes on the session's servers."""
-    directory = Path(tempfile.mkdtemp(prefix="missions-system-"))
-    stack = LocalStack(directory, Ports.free(), servers=servers)
-    try:
-        stack.up()
-        yield stack
-    finally:
-        for role in stack.roles.values():
-            role.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    with temporary_directory() as directory, stopped_if_we_are_killed(directory, "-m", "tests.chaos.cleanup"):
+        stack = LocalStack(directory, Ports.free(), servers=servers)
+        try:
+            stack.up()
+            yield stack
+        finally:
+            for role in stack.roles.values():
+                role.stop()
 
 
 @pytest.fixture(scope="session")
