@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,7 +27,7 @@ from .paced import Paced, publish_at
 from .publish import publish
 from .report import RESULTS, keep, ratio_goal, tell_failed, tell_written
 from .rounds import bar
-from .sides import SideFailed, why_failed
+from .sides import SideFailed, positive, why_failed
 from .sql import queries
 from .world import Side, World, begin, create_side, on_fresh_servers
 
@@ -93,8 +93,11 @@ def judge_backlog(course: Course) -> dict[str, float]:
     second = [look for look in course.looks if total / 5 <= look.applied <= 2 * total / 5]
     last = [look for look in course.looks if look.applied >= 4 * total / 5]
     rates = [slope(part, lambda look: look.applied) for part in (second, last)]
+    begun = next(look for look in course.looks if look.applied)
+    whole = (total - begun.applied) / (course.looks[-1].at - begun.at)
     memory = [max(look.memory_mib for look in part) for part in (second, last)]
     return {
+        "events/s, all of it": whole,
         "events/s, second fifth": rates[0],
         "events/s, last fifth": rates[1],
         "rate, last to second": rates[1] / rates[0],
@@ -116,11 +119,11 @@ def goal_lines(name: str, found: dict[str, float]) -> list[str]:
 
 
 class _Watcher:
-    """Looks at ledger and processor all the time, also while the ledger does not answer."""
+    """Looks at ledger and processors all the time, also while the ledger does not answer."""
 
-    def __init__(self, side: Side, role: Role, published: Callable[[], int]) -> None:
+    def __init__(self, side: Side, roles: Sequence[Role], published: Callable[[], int]) -> None:
         self.course = Course()
-        self._side, self._role, self._published = side, role, published
+        self._side, self._roles, self._published = side, roles, published
         self._started = perf_counter()
 
     def mark(self, name: str) -> None:
@@ -148,19 +151,23 @@ class _Watcher:
             await connection.close()
 
     def _memory(self) -> float:
-        if self._role.pid is None:
-            raise SideFailed(why_failed("the processor", True, self._role.log_path))
-        return float(psutil.Process(self._role.pid).memory_info().rss) / 2**20
+        """MiB of all processors."""
+        found = 0.0
+        for role in self._roles:
+            if role.pid is None:
+                raise SideFailed(why_failed("the processor", True, role.log_path))
+            found += float(psutil.Process(role.pid).memory_info().rss) / 2**20
+        return found
 
 
 async def run_outage(arguments: argparse.Namespace, world: World, console: Console) -> Course:
     """Events at a held rate; Postgres stops at once and comes back."""
     side, stream = await _prepare(arguments, world, console, arguments.rate * 600)
-    role, paced, stop = world.role("processor"), Paced(), asyncio.Event()
-    role.start(side.environment())
+    paced, stop = Paced(), asyncio.Event()
+    roles = _start(world, side, arguments.processors)
     started = perf_counter()
     publishing = asyncio.create_task(publish_at(side, iter(stream), arguments.rate, paced, stop, started))
-    watcher = _Watcher(side, role, lambda: paced.published)
+    watcher = _Watcher(side, roles, lambda: paced.published)
     little = CAUGHT_UP * arguments.rate
     try:
         with console.status("events at a held rate"):
@@ -178,7 +185,7 @@ async def run_outage(arguments: argparse.Namespace, world: World, console: Conso
     finally:
         stop.set()
         await asyncio.gather(publishing, return_exceptions=True)
-        await asyncio.to_thread(role.stop)
+        await _stop(roles)
     if paced.late_seconds > 1:
         console.print(f"[yellow]![/] the publisher was up to {paced.late_seconds:.1f} s behind its schedule")
     return watcher.course
@@ -189,9 +196,9 @@ async def run_backlog(arguments: argparse.Namespace, world: World, console: Cons
     side, stream = await _prepare(arguments, world, console, arguments.backlog)
     with bar(console, "events published", arguments.backlog) as told:
         filled = await publish(stream, side, told=told)
-    role, records = world.role("processor"), filled.whole.records
-    role.start(side.environment())
-    watcher = _Watcher(side, role, lambda: records)
+    records = filled.whole.records
+    roles = _start(world, side, arguments.processors)
+    watcher = _Watcher(side, roles, lambda: records)
     try:
         with bar(console, "events applied", records) as told:
 
@@ -201,8 +208,19 @@ async def run_backlog(arguments: argparse.Namespace, world: World, console: Cons
 
             await watcher.until(done)
     finally:
-        await asyncio.to_thread(role.stop)
+        await _stop(roles)
     return watcher.course
+
+
+def _start(world: World, side: Side, count: int) -> Sequence[Role]:
+    roles = world.roles("processor", count)
+    for role in roles:
+        role.start(side.environment())
+    return roles
+
+
+async def _stop(roles: Sequence[Role]) -> None:
+    await asyncio.gather(*(asyncio.to_thread(role.stop) for role in roles))
 
 
 async def _prepare(arguments: argparse.Namespace, world: World, console: Console, events: int) -> tuple[Side, Stream]:
@@ -213,7 +231,7 @@ async def _prepare(arguments: argparse.Namespace, world: World, console: Console
     return side, stream
 
 
-def draw(name: str, course: Course, where: Path) -> Iterable[Path]:
+def draw(course: Course, path: Path) -> Iterable[Path]:
     """Lag and memory over time, as PNG and SVG."""
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     lag, memory = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -227,7 +245,7 @@ def draw(name: str, course: Course, where: Path) -> Iterable[Path]:
     memory.set_ylabel("MiB")
     memory.set_ylim(bottom=0)
     memory.set_xlabel("seconds")
-    return save(figure, where / f"catch_up_{name}")
+    return save(figure, path)
 
 
 def main() -> int:
@@ -245,9 +263,10 @@ def main() -> int:
             tell_failed(error)
             return 1
         found = judge_outage(course, arguments.rate) if name == "outage" else judge_backlog(course)
-        path = arguments.results / f"catch_up_{name}.json"
+        file = f"catch_up_{name}" if arguments.processors == 1 else f"catch_up_{name}_{arguments.processors}_processors"
+        path = arguments.results / f"{file}.json"
         keep(path, vars(arguments), load, {"found": found, **asdict(course)})
-        for written in (path, *draw(name, course, arguments.results)):
+        for written in (path, *draw(course, arguments.results / file)):
             tell_written(written, console)
         for what, value in found.items():
             console.print(f"{what}: {value:,.2f}", highlight=False)
@@ -265,6 +284,7 @@ def _arguments() -> argparse.Namespace:
     add("--away", type=float, default=60, help="seconds without Postgres (%(default)s)")
     add("--backlog", type=int, default=5_000_000, help="events that wait (%(default)s)")
     add("--users", type=int, default=50_000, help="users whom the events are about (%(default)s)")
+    add("--processors", type=positive, default=1, help="that share the partitions (%(default)s)")
     add("--results", type=Path, default=RESULTS, help="folder for figures and charts (%(default)s)")
     return parser.parse_args()
 

@@ -35,6 +35,7 @@ def test_a_backlog_that_slows_down_does_not_meet_the_goal() -> None:
     found = judge_backlog(course)
 
     assert found["rate, last to second"] == pytest.approx(0.5)
+    assert found["events/s, all of it"] == pytest.approx(900 / 14), "from the first look that saw something applied"
     assert goal_lines("backlog", found) == [
         "goal backlog-constant-rate: 0.50 x (>= 0.75 x) not met",
         "goal backlog-constant-memory: 1.00 x (<= 1.25 x) met",
