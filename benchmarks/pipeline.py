@@ -54,7 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
     add = parser.add_argument
     add("--runs", type=positive, default=3, help="runs, each with fresh servers; medians are told (%(default)s)")
-    add("--events", type=positive, default=300_000, help="events for the fast sides (%(default)s)")
+    add("--events", type=positive, default=1_000_000, help="events for the fast sides (%(default)s)")
     add("--users", type=positive, default=50_000, help="users whom they are about (%(default)s)")
     add(
         "--new-users",

@@ -20,7 +20,7 @@ DATABASE = "missions"
 OS_USER = "pgserver"  # PostgreSQL refuses to run as root; then it runs as this user, the package's own name for it
 SETTINGS = {
     "max_connections": "200",  # five roles with pools, and a test session beside them
-    "shared_buffers": "256MB",
+    "shared_buffers": "1GB",  # taken as it is used; with a quarter of it, pages of millions of events are written twice
     "max_wal_size": "4GB",  # fewer checkpoints while events flood in
     "jit": "off",  # short statements: compiling them costs more than it saves
     "timezone": "UTC",
