@@ -8,7 +8,7 @@ from datetime import timedelta
 from services.adapters.tokens import TokenKind, TokenSettings, mint
 from services.stack.roles import Role
 
-from .world import Side, World
+from .world import Side, World, processes
 
 
 def development_tokens(world: World) -> TokenSettings:
@@ -33,12 +33,7 @@ async def running_roles(
         "MISSIONS_RATE_LIMITS": "false",
     }
     roles = {name: world.role(name) for name in names}
-    try:
-        for role in roles.values():
-            role.start(environment)
+    async with processes(list(roles.values()), environment):
         for role in roles.values():
             await asyncio.to_thread(role.wait_ready)
         yield roles
-    finally:
-        for role in roles.values():
-            await asyncio.to_thread(role.stop)

@@ -29,7 +29,7 @@ from .report import RESULTS, keep, ratio_goal, tell_failed, tell_written
 from .rounds import bar
 from .sides import SideFailed, positive, why_failed
 from .sql import queries
-from .world import Side, World, begin, create_side, on_fresh_servers
+from .world import Side, World, begin, create_side, on_fresh_servers, processes
 
 LOOK_SECONDS = 0.2
 CAUGHT_UP = 0.5
@@ -164,31 +164,36 @@ async def run_outage(arguments: argparse.Namespace, world: World, console: Conso
     """Events at a held rate; Postgres stops at once and comes back."""
     side, stream = await _prepare(arguments, world, console, arguments.rate * 600)
     paced, stop = Paced(), asyncio.Event()
-    roles = _start(world, side, arguments.processors)
-    started = perf_counter()
-    publishing = asyncio.create_task(publish_at(side, iter(stream), arguments.rate, paced, stop, started))
-    watcher = _Watcher(side, roles, lambda: paced.published)
-    little = CAUGHT_UP * arguments.rate
-    try:
-        with console.status("events at a held rate"):
-            await watcher.until(lambda look: look.at > arguments.before and look.lag < little)
-        await asyncio.to_thread(world.servers.postgres.kill_hard)
-        watcher.mark("postgres away")
-        gone_at = watcher.course.marks["postgres away"]
-        with console.status(f"Postgres is away for {arguments.away} s"):
-            await watcher.until(lambda look: look.at - gone_at > arguments.away)
-        await asyncio.to_thread(world.servers.postgres.start)
-        watcher.mark("postgres back")
-        with console.status("catching up"):
-            await watcher.until(lambda look: look.lag < little)
-        watcher.mark("caught up")
-    finally:
-        stop.set()
-        await asyncio.gather(publishing, return_exceptions=True)
-        await _stop(roles)
+    roles = world.roles("processor", arguments.processors)
+    async with processes(roles, side.environment()):
+        publishing = asyncio.create_task(publish_at(side, iter(stream), arguments.rate, paced, stop, perf_counter()))
+        watcher = _Watcher(side, roles, lambda: paced.published)
+        try:
+            await _live_through_outage(arguments, world, watcher, console)
+        finally:
+            stop.set()
+            await asyncio.gather(publishing, return_exceptions=True)
     if paced.late_seconds > 1:
         console.print(f"[yellow]![/] the publisher was up to {paced.late_seconds:.1f} s behind its schedule")
     return watcher.course
+
+
+async def _live_through_outage(
+    arguments: argparse.Namespace, world: World, watcher: _Watcher, console: Console
+) -> None:
+    little = CAUGHT_UP * arguments.rate
+    with console.status("events at a held rate"):
+        await watcher.until(lambda look: look.at > arguments.before and look.lag < little)
+    await asyncio.to_thread(world.servers.postgres.kill_hard)
+    watcher.mark("postgres away")
+    gone_at = watcher.course.marks["postgres away"]
+    with console.status(f"Postgres is away for {arguments.away} s"):
+        await watcher.until(lambda look: look.at - gone_at > arguments.away)
+    await asyncio.to_thread(world.servers.postgres.start)
+    watcher.mark("postgres back")
+    with console.status("catching up"):
+        await watcher.until(lambda look: look.lag < little)
+    watcher.mark("caught up")
 
 
 async def run_backlog(arguments: argparse.Namespace, world: World, console: Console) -> Course:
@@ -197,9 +202,9 @@ async def run_backlog(arguments: argparse.Namespace, world: World, console: Cons
     with bar(console, "events published", arguments.backlog) as told:
         filled = await publish(stream, side, told=told)
     records = filled.whole.records
-    roles = _start(world, side, arguments.processors)
-    watcher = _Watcher(side, roles, lambda: records)
-    try:
+    roles = world.roles("processor", arguments.processors)
+    async with processes(roles, side.environment()):
+        watcher = _Watcher(side, roles, lambda: records)
         with bar(console, "events applied", records) as told:
 
             def done(look: Look) -> bool:
@@ -207,20 +212,7 @@ async def run_backlog(arguments: argparse.Namespace, world: World, console: Cons
                 return look.lag <= 0
 
             await watcher.until(done)
-    finally:
-        await _stop(roles)
     return watcher.course
-
-
-def _start(world: World, side: Side, count: int) -> Sequence[Role]:
-    roles = world.roles("processor", count)
-    for role in roles:
-        role.start(side.environment())
-    return roles
-
-
-async def _stop(roles: Sequence[Role]) -> None:
-    await asyncio.gather(*(asyncio.to_thread(role.stop) for role in roles))
 
 
 async def _prepare(arguments: argparse.Namespace, world: World, console: Console, events: int) -> tuple[Side, Stream]:

@@ -27,7 +27,7 @@ from .publish import publish
 from .rounds import bar
 from .sides import POLL_SECONDS, Tuning, add_tuning, batch_counters, positive
 from .sql import queries
-from .world import Side, World, begin, connected, create_side, on_fresh_servers
+from .world import Side, World, begin, connected, create_side, on_fresh_servers, processes
 
 SAMPLES_PER_SECOND = 250
 """Of py-spy: a share of a percent within ten seconds, and hardly felt by what it looks at."""
@@ -86,9 +86,7 @@ async def _run(tuning: Tuning, world: World, side: Side, records: int, samples: 
     async with connected(side.addresses.postgres_dsn) as pool:
         await pool.execute(_SQL["checkpoint"])
         rows = await _user_rows(pool)
-        for role in roles:
-            role.start({**side.environment(), **tuning.environment()})
-        try:
+        async with processes(roles, {**side.environment(), **tuning.environment()}):
             first = done = await pool.fetchval(_SQL["positions"])
             while not first:
                 await asyncio.sleep(POLL_SECONDS)
@@ -102,8 +100,6 @@ async def _run(tuning: Tuning, world: World, side: Side, records: int, samples: 
             memory = [psutil.Process(role.pid).memory_info().rss for role in roles]
             batches = [await asyncio.to_thread(batch_counters, role) for role in roles]
             rows = await _user_rows(pool) - rows
-        finally:
-            await asyncio.gather(*(asyncio.to_thread(role.stop) for role in roles))
     by_program = {name: used - before.get(name, 0.0) for name, used in after.items()}
     return Used(
         seconds, records - first, by_program, sum(b[0] for b in batches) / sum(b[1] for b in batches), rows, memory

@@ -20,7 +20,7 @@ from services.stack.roles import Role
 
 from .machine import Load, Meter
 from .sql import queries
-from .world import Side, World, connected
+from .world import Side, World, connected, processes
 
 POLL_SECONDS = 0.02
 STALL_SECONDS = 60.0
@@ -101,9 +101,7 @@ async def run_processor(world: World, side: Side, records: int, tuning: Tuning, 
     roles = world.roles("processor", tuning.processors)
     async with connected(side.addresses.postgres_dsn) as pool:
         await pool.execute(_SQL["checkpoint"])
-        for role in roles:
-            role.start({**side.environment(), **tuning.environment()})
-        try:
+        async with processes(roles, {**side.environment(), **tuning.environment()}):
             clock = _Clock(records, told)
             while not clock.done:
                 await asyncio.sleep(POLL_SECONDS)
@@ -112,9 +110,6 @@ async def run_processor(world: World, side: Side, records: int, tuning: Tuning, 
                     if role.pid is None or clock.stalled:
                         raise SideFailed(why_failed("the processor", role.pid is None, role.log_path))
             counters = await asyncio.to_thread(_counters, *roles)
-        finally:
-            # A graceful end finishes what follows the last commit: the projection.
-            await asyncio.gather(*(asyncio.to_thread(role.stop) for role in roles))
     return replace(clock.measured(), counters=counters)
 
 

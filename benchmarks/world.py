@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,6 +39,17 @@ PROJECTION_TIMEOUT_SECONDS = 10.0
 _SQL = queries("measure")
 
 Result = TypeVar("Result")
+
+
+@asynccontextmanager
+async def processes(roles: Sequence[Role], environment: Mapping[str, str]) -> AsyncIterator[None]:
+    """Starts these roles and does not wait for them; at the end a graceful stop finishes what follows the last commit."""
+    try:
+        for role in roles:
+            role.start(environment)
+        yield
+    finally:
+        await asyncio.gather(*(asyncio.to_thread(role.stop) for role in roles))
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ async def running_world(directory: Path, seed: int, events: int) -> AsyncIterato
     ports = Ports.free()
     servers, kafka = chaos_servers(directory, ports)
     async with AsyncExitStack() as stack:
-        stack.enter_context(stopped_if_we_are_killed(directory, "-m", "tests.chaos.cleanup"))
+        stack.enter_context(stopped_if_we_are_killed(directory, "-m", "tests.support.cleanup"))
         found = {name: stack.enter_context(small_disk(directory / name)) for name in ("kafka", "postgres", "redis")}
         disks = {name: disk for name, disk in found.items() if disk is not None}
         stack.callback(_stop, servers)

@@ -1,10 +1,7 @@
 """Where nobody publishes streaks, the system does: lessons and a freeze go in, the streak is seen, and told once on Kafka."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +11,11 @@ from mission_events import Event, LearningData, SessionStarted, decode
 from services.adapters.kafka.producer import Published, Publisher
 from services.adapters.kafka.reader import read_from
 from services.adapters.tokens import TokenSettings
-from services.stack.ports import Ports
 from services.stack.server import Servers
 from services.stack.system import LocalStack
 from tests.support.events import item, lesson, streak, xp
 from tests.support.stack import DatabaseFactory
-from tests.support.system import Learner, Running, until
+from tests.support.system import Learner, Running, running_stack, until
 
 PREFIX = "derived."
 DAY = timedelta(days=1)
@@ -39,15 +35,8 @@ def stack(servers: Servers, dsn: str) -> Iterator[LocalStack]:
         "MISSIONS_POSTGRES_DSN": dsn,
         "MISSIONS_OUTPUT_PARTITIONS": "3",  # topics in have 4
     }
-    directory = Path(tempfile.mkdtemp(prefix="missions-derived-"))
-    running = LocalStack(directory, Ports.free(), servers=servers, environment=environment)
-    try:
-        running.up()
+    with running_stack(servers, environment) as running:
         yield running
-    finally:
-        for role in running.roles.values():
-            role.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

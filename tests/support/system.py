@@ -3,7 +3,8 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -167,17 +168,30 @@ async def until(
         await asyncio.sleep(POLL_SECONDS)
 
 
-@pytest.fixture(scope="session")
-def system_stack(servers: Servers) -> Iterator[LocalStack]:
-    """All five roles as processes on the session's servers."""
-    with temporary_directory() as directory, stopped_if_we_are_killed(directory, "-m", "tests.chaos.cleanup"):
-        stack = LocalStack(directory, Ports.free(), servers=servers)
+@contextmanager
+def running_stack(
+    servers: Servers,
+    environment: Mapping[str, str] | None = None,
+    role_environment: Mapping[str, Mapping[str, str]] | None = None,
+) -> Iterator[LocalStack]:
+    """The five roles as processes on servers that run and stay, while the block runs; they end with this process too."""
+    with temporary_directory() as directory, stopped_if_we_are_killed(directory, "-m", "tests.support.cleanup"):
+        stack = LocalStack(
+            directory, Ports.free(), environment=environment, role_environment=role_environment, servers=servers
+        )
         try:
             stack.up()
             yield stack
         finally:
             for role in stack.roles.values():
                 role.stop()
+
+
+@pytest.fixture(scope="session")
+def system_stack(servers: Servers) -> Iterator[LocalStack]:
+    """All five roles as processes on the session's servers."""
+    with running_stack(servers) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ from services.adapters.kafka.acls import grant, needed
 from services.adapters.kafka.admin import ensure_topics
 from services.adapters.ledger.migrate import migrate
 from services.cli.topics import KAFKA_ROLES, wanted_topics
-from services.stack.ports import Ports
 from services.stack.system import LocalStack
 from tests.support.secured.servers import OWNER, Secured, secured_servers, settings
 from tests.support.stack import stopped_if_we_are_killed, temporary_directory
+from tests.support.system import running_stack
 
 
 @pytest.fixture(scope="session")
@@ -48,22 +48,9 @@ def owner(secured: Secured) -> Mapping[str, str]:
 @pytest.fixture(scope="session")
 def secured_stack(secured: Secured) -> Iterator[LocalStack]:
     """The five roles, each as a Kafka user of its own that may do no more than it needs."""
-    with temporary_directory() as directory:
-        roles = ("processor", "relay", "api", "scheduler")
-        stack = LocalStack(
-            directory,
-            Ports.free(),
-            environment=secured.environment(OWNER),
-            # The claims role has no Kafka user at all: it talks to no broker.
-            role_environment={
-                **{role: {"MISSIONS_KAFKA_SASL_USERNAME": f"missions-{role}"} for role in roles},
-                "claims": {"MISSIONS_KAFKA_SASL_USERNAME": "nobody"},
-            },
-            servers=secured.servers,
-        )
-        try:
-            stack.up()
-            yield stack
-        finally:
-            for role in stack.roles.values():
-                role.stop()
+    roles = ("processor", "relay", "api", "scheduler")
+    # The claims role has no Kafka user at all: it talks to no broker.
+    users = {**{role: f"missions-{role}" for role in roles}, "claims": "nobody"}
+    role_environment = {role: {"MISSIONS_KAFKA_SASL_USERNAME": user} for role, user in users.items()}
+    with running_stack(secured.servers, secured.environment(OWNER), role_environment) as stack:
+        yield stack

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.cleanup DIRECTORY`: ends every process that a chaos run has started below a directory, if it was killed."""
+"""`python -m tests.support.cleanup DIRECTORY`: ends roles and servers that were started below it by somebody who was killed."""
 
 import subprocess
 import sys
