@@ -230,7 +230,7 @@ def servers(directory: Path, ports: Ports) -> Servers:
     )  # fmt: skip
     redis = ContainerPlan(
         "redis", "Redis", ports.redis, 6379, where.redis_url, lambda: redis_serves(ports.redis), "/data",
-        command=["--appendonly", "yes", "--save", ""],
+        command=["--appendonly", "no", "--save", ""],
     )  # fmt: skip
     return Servers("docker", *(ContainerServer(stack, plan) for plan in (kafka, postgres, redis)))
 

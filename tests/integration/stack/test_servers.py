@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import asyncpg
@@ -118,16 +118,19 @@ def test_postgres_runs_below_a_directory_that_is_closed_to_other_users(
     assert stack_directory.stat().st_mode & 0o777 == 0o700
 
 
-async def test_redis_keeps_its_data_over_stop_and_start(redis_server: ValkeyServer) -> None:
+@pytest.mark.parametrize("end", [ValkeyServer.stop, ValkeyServer.kill_hard])
+async def test_redis_comes_back_empty_and_never_with_an_old_copy(
+    redis_server: ValkeyServer, end: Callable[[ValkeyServer], None]
+) -> None:
     redis_server.start()
     async with Redis.from_url(redis_server.address) as client:
-        await client.set("kept", "42")
+        await client.set("copy", "old")
 
-    redis_server.stop()
+    end(redis_server)
     redis_server.start()
 
     async with Redis.from_url(redis_server.address) as client:
-        assert await client.get("kept") == b"42"
+        assert await client.dbsize() == 0
 
 
 async def test_kafka_keeps_transactions_over_kill_9(servers: Servers, addresses: Addresses) -> None:
