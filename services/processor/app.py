@@ -73,7 +73,7 @@ async def run(settings: ProcessorSettings) -> None:
             records_max=settings.batch_size_max,
             at_step=crashes.at_step if crashes.armed else None,
         )
-        guard = PartitionGuard(PartitionStore(pool), settings.on_data_loss)
+        guard = PartitionGuard(PartitionStore(pool), settings.on_data_loss, retries=apply_batch.retries)
         topics = [topic.with_prefix(settings.topic_prefix).name for topic in TOPICS_IN]
         worker = build_worker(
             WorkerSettings(
@@ -95,7 +95,7 @@ async def run(settings: ProcessorSettings) -> None:
         stall = StallWatch(
             worker,
             partial(end_offsets, settings.kafka_bootstrap, topics, security=security),
-            lambda: max(apply_batch.retried_at, guard.retried_at),
+            lambda: apply_batch.retries.retried_at,
             settings.stall_seconds,
         )
 

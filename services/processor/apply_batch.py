@@ -1,7 +1,6 @@
 """The one screen that orders every effect of a batch: ledger first, then projection, then the return that acknowledges it."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,12 +38,9 @@ from .decode_batch import Decoded, dead_letter, decode_batch, in_order
 from .erased_users import ErasedUsers
 from .observe import observe_decision, observe_part, observe_parts
 from .parts import Part
+from .retries import Retries, Tries
 from .turns import Turns, Waiting, still_wanted
 from .users_in_memory import UsersInMemory
-
-RETRY_SECONDS_FIRST = 0.05
-RETRY_SECONDS_MAX = 5.0
-"""Waits between tries while a server is away: doubling, with jitter, so that lanes do not come back in step."""
 
 USERS_IN_MEMORY_MAX = 50_000
 """Users whose states are kept in memory, unless set otherwise: some 4 KiB each."""
@@ -98,9 +94,9 @@ class ApplyBatch:
         self._turns = Turns(self._apply_parts, records_max)
         self._users = UsersInMemory(users_in_memory_max)
         self._erased = ErasedUsers()
+        self.retries = Retries()
+        """Of batches that wait for a server, and of whoever else asks it."""
         self._at_step = at_step or _no_step
-        self.retried_at = 0.0
-        """When a batch last waited for a server, by the monotonic clock."""
 
     async def __call__(self, batch: Batch) -> None:
         """Returns when every record of the batch has had its effect, once. Retries what passes by itself.
@@ -164,7 +160,7 @@ class ApplyBatch:
 
     async def _stop(self, part: Part, position: int, flood: Flood) -> NoReturn:
         """Says in the ledger that the partition is stopped at this position; only an operator lets it go on."""
-        wait = RETRY_SECONDS_FIRST
+        tries = self.retries.begin()
         while True:
             try:
                 async with self._ledger.transaction() as transaction:
@@ -178,7 +174,7 @@ class ApplyBatch:
             except Exception as error:
                 if not is_passing(error):
                     raise
-                wait = await self._wait([part], error, wait)
+                await _wait([part], error, tries)
         raise Halt(StopReason.FLOOD.line(*part.partition, flood.detail))
 
     async def _apply(self, part: Part) -> None:
@@ -194,13 +190,15 @@ class ApplyBatch:
 
     async def _persist(self, pieces: Sequence[Piece]) -> Applied:
         """Tries the transaction until it is committed, whatever passes by itself in between."""
-        wait = RETRY_SECONDS_FIRST
+        tries = self.retries.begin()
         mend: Callable[[], Awaitable[None]] | None = None
         while True:
             try:
                 if mend is not None:
                     await mend()
-                return await self._transaction(pieces)
+                applied = await self._transaction(pieces)
+                tries.through()
+                return applied
             except Exception as error:
                 mend = None
                 if is_data_error(error):
@@ -210,18 +208,9 @@ class ApplyBatch:
                     mend = partial(self._ledger.ensure_days, days)
                 elif isinstance(error, UnknownMission) or is_passing(error):
                     mend = self._catalogue.load if isinstance(error, UnknownMission) else None
-                    wait = await self._wait([piece.part for piece in pieces], error, wait)
+                    await _wait([piece.part for piece in pieces], error, tries)
                 else:
                     raise
-
-    async def _wait(self, parts: Sequence[Part], error: Exception, seconds: float) -> float:
-        """Waits before the next try, and returns how long to wait after it."""
-        self.retried_at = monotonic()
-        metrics.BATCH_RETRIES.labels(type(error).__name__).inc()
-        names = ", ".join(str(part.partition) for part in parts)
-        logger.warning("batch_retry", partition=names, error=repr(error), wait_seconds=seconds)
-        await asyncio.sleep(seconds * random.uniform(0.5, 1.5))
-        return min(seconds * 2, RETRY_SECONDS_MAX)
 
     async def _halve(self, part: Part, error: Exception) -> None:
         """Finds the record that can't be applied; it alone becomes a dead letter, its neighbours count."""
@@ -367,6 +356,14 @@ async def _decide_on_locked(
         # Left out are users whom another lane has created since: now there is a row to lock.
         left = await transaction.save([c for c in decision.changes if c.state.user_id in left])
     return decision
+
+
+async def _wait(parts: Sequence[Part], error: Exception, tries: Tries) -> None:
+    """Waits before the next try."""
+    metrics.BATCH_RETRIES.labels(type(error).__name__).inc()
+    names = ", ".join(str(part.partition) for part in parts)
+    logger.warning("batch_retry", partition=names, error=repr(error), wait_seconds=tries.seconds)
+    await tries.wait()
 
 
 async def _piece(part: Part) -> Piece:

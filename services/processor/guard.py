@@ -6,7 +6,6 @@ The ledger says which partitions are stopped; every process asks it when it seek
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
-from time import monotonic
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from services.adapters.ledger.connection import is_passing
 from services.adapters.ledger.partitions import Account, PartitionStore, PartitionTransaction
 from services.adapters.ledger.stops import StopReason
 
-from .apply_batch import RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX
+from .retries import Retries
 
 FOLLOW_SECONDS = 1.0
 """Between two looks at which partitions are stopped: one probe of an index that is empty nearly always."""
@@ -63,13 +62,19 @@ class Worker(Protocol):
 class PartitionGuard:
     """Stands between the log and the lanes: nothing is read whose account does not fit it."""
 
-    def __init__(self, store: PartitionStore, on_loss: OnLoss, *, follow_seconds: float = FOLLOW_SECONDS) -> None:
+    def __init__(
+        self,
+        store: PartitionStore,
+        on_loss: OnLoss,
+        *,
+        retries: Retries | None = None,
+        follow_seconds: float = FOLLOW_SECONDS,
+    ) -> None:
         self._store = store
         self._on_loss = on_loss
         self._follow_seconds = follow_seconds
         self._topic_ids: dict[str, UUID] = {}
-        self.retried_at = 0.0
-        """When it last waited for the ledger, by the monotonic clock."""
+        self._retries = retries or Retries()
 
     async def review(self, states: Mapping[PartitionId, LogState]) -> Mapping[PartitionId, int | Halt]:
         """The worker's `Review`: what does not fit is stopped in the ledger before it is stopped here."""
@@ -151,14 +156,14 @@ class PartitionGuard:
 
     async def retrying(self, event: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Asks the ledger until it answers."""
-        wait = RETRY_SECONDS_FIRST
+        tries = self._retries.begin()
         while True:
             try:
-                return await ask()
+                answer = await ask()
+                tries.through()
+                return answer
             except Exception as error:
                 if not is_passing(error):
                     raise
-                self.retried_at = monotonic()
-                logger.warning(event, error=repr(error), wait_seconds=wait)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, RETRY_SECONDS_MAX)
+                logger.warning(event, error=repr(error), wait_seconds=tries.seconds)
+                await tries.wait()
