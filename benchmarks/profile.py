@@ -20,12 +20,13 @@ from rich.table import Table
 
 from services.adapters.ledger.connection import Pool
 from services.cli.console import faults_as_lines
+from services.stack.roles import Role
 
 from .events import Stream
 from .known_users import issue_to, known_users
 from .publish import publish
 from .rounds import bar
-from .sides import POLL_SECONDS, Tuning, add_tuning, batch_counters, positive
+from .sides import POLL_SECONDS, Tuning, add_tuning, all_at_work, batch_counters, positive
 from .sql import queries
 from .world import Side, World, begin, connected, create_side, on_fresh_servers, processes
 
@@ -51,6 +52,8 @@ class Used:
     """Writes of users' rows."""
     memory: Sequence[int]
     """Bytes that each processor holds at the end."""
+    side_by_side: Sequence[float]
+    """Core seconds a record of each processor, since all were at work."""
 
 
 def main() -> int:
@@ -78,32 +81,58 @@ async def _profile(arguments: argparse.Namespace, world: World, console: Console
         filled = await publish(stream, side, told=told)
     tuning = Tuning(arguments.batch_size, arguments.lanes, arguments.processors)
     with console.status("the processor runs"):
-        return await _run(tuning, world, side, filled.whole.records, samples)
+        return await _run(tuning, dict(arguments.others), world, side, filled.whole.records, samples)
 
 
-async def _run(tuning: Tuning, world: World, side: Side, records: int, samples: Path | None) -> Used:
+async def _run(
+    tuning: Tuning, others: Mapping[str, str], world: World, side: Side, records: int, samples: Path | None
+) -> Used:
     roles = world.roles("processor", tuning.processors)
     async with connected(side.addresses.postgres_dsn) as pool:
         await pool.execute(_SQL["checkpoint"])
         rows = await _user_rows(pool)
-        async with processes(roles, {**side.environment(), **tuning.environment()}):
+        async with processes(roles, {**side.environment(), **tuning.environment()}, others):
             first = done = await pool.fetchval(_SQL["positions"])
             while not first:
                 await asyncio.sleep(POLL_SECONDS)
                 first = await pool.fetchval(_SQL["positions"])
             before, started = _by_program({role.pid for role in roles}), perf_counter()
+            each: list[_Pace] | None = None
             async with _sampled(samples, roles[0].pid):
                 while done < records:
                     await asyncio.sleep(POLL_SECONDS)
                     done = await pool.fetchval(_SQL["positions"])
+                    if each is None and await asyncio.to_thread(all_at_work, roles):
+                        each = await _paces(roles)
             seconds, after = perf_counter() - started, _by_program({role.pid for role in roles})
             memory = [psutil.Process(role.pid).memory_info().rss for role in roles]
             batches = [await asyncio.to_thread(batch_counters, role) for role in roles]
+            after_each = await _paces(roles)
             rows = await _user_rows(pool) - rows
     by_program = {name: used - before.get(name, 0.0) for name, used in after.items()}
-    return Used(
-        seconds, records - first, by_program, sum(b[0] for b in batches) / sum(b[1] for b in batches), rows, memory
-    )
+    records_a_batch = sum(b[0] for b in batches) / sum(b[1] for b in batches)
+    side_by_side = [now.since(then) for then, now in zip(each or after_each, after_each, strict=True)]
+    return Used(seconds, records - first, by_program, records_a_batch, rows, memory, side_by_side)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """What one processor has used and applied so far."""
+
+    core_seconds: float
+    records: float
+
+    def since(self, before: "_Pace") -> float:
+        """Core seconds a record."""
+        return (self.core_seconds - before.core_seconds) / max(self.records - before.records, 1)
+
+
+async def _paces(roles: Sequence[Role]) -> list[_Pace]:
+    found = []
+    for role in roles:
+        times = psutil.Process(role.pid).cpu_times()
+        found.append(_Pace(times.user + times.system, (await asyncio.to_thread(batch_counters, role))[0]))
+    return found
 
 
 async def _user_rows(pool: Pool) -> int:
@@ -147,6 +176,9 @@ def _show_programs(used: Used, console: Console) -> None:
     batches = f"{used.records_a_batch:,.0f} records a batch; a user's row is written once for {events:.2f} events"
     memory = " and ".join(f"{held >> 20:,}" for held in used.memory)
     console.print(f"{batches}; {memory} MiB of memory", highlight=False)
+    if len(used.side_by_side) > 1:
+        paces = ", ".join(f"{1e6 * pace:.1f}" for pace in used.side_by_side)
+        console.print(f"side by side, since all were at work: {paces} core µs a record", highlight=False)
     table = Table("program", "core µs an event", box=None)
     for name, seconds in sorted(used.by_program.items(), key=lambda pair: -pair[1]):
         if seconds > 0.01:
@@ -174,6 +206,13 @@ def _show_functions(lines: Iterable[str], used: Used, console: Console) -> None:
         console.print(table)
 
 
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE, such as MISSIONS_LANES_MAX=2")
+    return name, value
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     add = parser.add_argument
@@ -187,6 +226,14 @@ def _arguments() -> argparse.Namespace:
         type=positive,
         default=1,
         help="that share the partitions (%(default)s); functions are the first one's",
+    )
+    add(
+        "--others",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="environment of all processors but the first, to compare two settings side by side: what disturbs one disturbs both",
     )
     add("--functions", action="store_true", help="also sample the processor's functions, with py-spy")
     return parser.parse_args()

@@ -97,20 +97,31 @@ def add_tuning(parser: argparse.ArgumentParser) -> None:
 
 
 async def run_processor(world: World, side: Side, records: int, tuning: Tuning, told: Told) -> Measured:
-    """`missions processor` on `records` records, from the first move of a ledger position until all have arrived."""
+    """`missions processor` on `records` records, from the first move of a ledger position until all have arrived; with several
+    processes from when each of them has applied a batch."""
     roles = world.roles("processor", tuning.processors)
     async with connected(side.addresses.postgres_dsn) as pool:
         await pool.execute(_SQL["checkpoint"])
         async with processes(roles, {**side.environment(), **tuning.environment()}):
             clock = _Clock(records, told)
+            at_work = len(roles) == 1
             while not clock.done:
                 await asyncio.sleep(POLL_SECONDS)
-                clock.look(await pool.fetchval(_SQL["positions"]))
+                clock.look(await pool.fetchval(_SQL["positions"]), gathering=not at_work)
+                at_work = at_work or await asyncio.to_thread(all_at_work, roles)
                 for role in roles:
                     if role.pid is None or clock.stalled:
                         raise SideFailed(why_failed("the processor", role.pid is None, role.log_path))
             counters = await asyncio.to_thread(_counters, *roles)
     return replace(clock.measured(), counters=counters)
+
+
+def all_at_work(roles: Sequence[Role]) -> bool:
+    """Whether each of them has applied a batch."""
+    try:
+        return all(batch_counters(role)[1] > 0 for role in roles)
+    except OSError:  # one of them is not so far yet
+        return False
 
 
 def _counters(*roles: Role) -> dict[str, float]:
@@ -186,7 +197,7 @@ async def _next_line(process: asyncio.subprocess.Process) -> dict[str, float] | 
 
 
 class _Clock:
-    """Starts at the first record that is seen applied and stops at the last."""
+    """Starts at the first record that is seen applied, or when all processes have gathered, and stops at the last."""
 
     def __init__(self, records: int, told: Told) -> None:
         self._records = records
@@ -197,12 +208,13 @@ class _Clock:
         self._meter = Meter()
         self._load: Load | None = None
 
-    def look(self, applied: int) -> None:
-        """So many are applied now."""
+    def look(self, applied: int, *, gathering: bool = False) -> None:
+        """So many are applied now. `gathering`: not all processes are at work yet, so it does not count, unless half of the records are
+        applied by then."""
         if applied == self._seen:
             return
         now = perf_counter()
-        if self._seen == 0:
+        if self._seen == 0 or (gathering and 2 * applied < self._records):
             self._first, self._started_at = applied, now
             self._meter.start()
         self._seen, self._moved_at = applied, now

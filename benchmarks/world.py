@@ -42,11 +42,15 @@ Result = TypeVar("Result")
 
 
 @asynccontextmanager
-async def processes(roles: Sequence[Role], environment: Mapping[str, str]) -> AsyncIterator[None]:
-    """Starts these roles and does not wait for them; at the end a graceful stop finishes what follows the last commit."""
+async def processes(
+    roles: Sequence[Role], environment: Mapping[str, str], others: Mapping[str, str] | None = None
+) -> AsyncIterator[None]:
+    """Starts these roles and does not wait for them; at the end a graceful stop finishes what follows the last commit.
+
+    All but the first get `others` too: what of two processes side by side is different in one of them."""
     try:
-        for role in roles:
-            role.start(environment)
+        for number, role in enumerate(roles):
+            role.start({**environment, **(others or {})} if number else environment)
         yield
     finally:
         await asyncio.gather(*(asyncio.to_thread(role.stop) for role in roles))

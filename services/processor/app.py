@@ -113,7 +113,7 @@ async def run(settings: ProcessorSettings) -> None:
             stall.run(),
             _measure(worker),
             keep_repaired(projection, ledger.load_users),
-            keep_in_huge_pages(),
+            *([keep_in_huge_pages()] if settings.huge_pages else []),
         )
         spare_collector()
         async with background(*side_work), inside.running():

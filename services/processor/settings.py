@@ -36,6 +36,10 @@ class ProcessorSettings(ServerSettings):
         le=10_000_000,
         description="Users whose states are kept in memory, some 4 KiB each; the others are read from Redis",
     )
+    huge_pages: bool = Field(
+        default=True,
+        description="Ask the kernel for huge pages: less core time, somewhat more memory",
+    )
     lanes_max: int = Field(
         default=3,
         ge=1,
