@@ -53,7 +53,7 @@ class Used:
     memory: Sequence[int]
     """Bytes that each processor holds at the end."""
     side_by_side: Sequence[float]
-    """Core seconds a record of each processor, since all were at work."""
+    """Core seconds a record of each processor, since all were at work; none where they never were."""
 
 
 def main() -> int:
@@ -97,21 +97,20 @@ async def _run(
                 await asyncio.sleep(POLL_SECONDS)
                 first = await pool.fetchval(_SQL["positions"])
             before, started = _by_program({role.pid for role in roles}), perf_counter()
-            each: list[_Pace] | None = None
+            at_work: list[_Pace] = []
             async with _sampled(samples, roles[0].pid):
                 while done < records:
                     await asyncio.sleep(POLL_SECONDS)
                     done = await pool.fetchval(_SQL["positions"])
-                    if each is None and await asyncio.to_thread(all_at_work, roles):
-                        each = await _paces(roles)
+                    if not at_work and await asyncio.to_thread(all_at_work, roles):
+                        at_work = await asyncio.to_thread(_paces, roles)
             seconds, after = perf_counter() - started, _by_program({role.pid for role in roles})
             memory = [psutil.Process(role.pid).memory_info().rss for role in roles]
-            batches = [await asyncio.to_thread(batch_counters, role) for role in roles]
-            after_each = await _paces(roles)
+            ended = await asyncio.to_thread(_paces, roles)
             rows = await _user_rows(pool) - rows
     by_program = {name: used - before.get(name, 0.0) for name, used in after.items()}
-    records_a_batch = sum(b[0] for b in batches) / sum(b[1] for b in batches)
-    side_by_side = [now.since(then) for then, now in zip(each or after_each, after_each, strict=True)]
+    records_a_batch = sum(pace.records for pace in ended) / sum(pace.batches for pace in ended)
+    side_by_side = [now.since(then) for then, now in zip(at_work, ended, strict=False)]
     return Used(seconds, records - first, by_program, records_a_batch, rows, memory, side_by_side)
 
 
@@ -121,18 +120,16 @@ class _Pace:
 
     core_seconds: float
     records: float
+    batches: float
 
     def since(self, before: "_Pace") -> float:
         """Core seconds a record."""
         return (self.core_seconds - before.core_seconds) / max(self.records - before.records, 1)
 
 
-async def _paces(roles: Sequence[Role]) -> list[_Pace]:
-    found = []
-    for role in roles:
-        times = psutil.Process(role.pid).cpu_times()
-        found.append(_Pace(times.user + times.system, (await asyncio.to_thread(batch_counters, role))[0]))
-    return found
+def _paces(roles: Sequence[Role]) -> list[_Pace]:
+    times = [psutil.Process(role.pid).cpu_times() for role in roles]
+    return [_Pace(used.user + used.system, *batch_counters(role)) for used, role in zip(times, roles, strict=True)]
 
 
 async def _user_rows(pool: Pool) -> int:

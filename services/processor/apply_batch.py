@@ -170,7 +170,8 @@ class ApplyBatch:
                     account = await of.letter_account()
                     await of.save_brake(on_probation(account.brake, position))
                     await of.stop_partition(StopReason.FLOOD, flood.detail, position)
-                    break
+                tries.through()
+                break
             except Exception as error:
                 if not is_passing(error):
                     raise
