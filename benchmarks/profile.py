@@ -72,7 +72,7 @@ def main() -> int:
 
 
 async def _profile(arguments: argparse.Namespace, world: World, console: Console, samples: Path | None) -> Used:
-    side = await create_side("processor", world)
+    side = await create_side("processor", world, partitions=arguments.partitions)
     stream = Stream(arguments.events, arguments.users, arguments.seed, datetime.now(UTC))
     known = known_users(arguments.users, arguments.new_users, arguments.seed)
     with bar(console, "missions issued", len(known)) as told:
@@ -218,6 +218,7 @@ def _arguments() -> argparse.Namespace:
     add("--new-users", type=float, default=10, metavar="PERCENT", help="of them first seen in the events (%(default)s)")
     add("--seed", type=int, default=1, help="(%(default)s)")
     add_tuning(parser)
+    add("--partitions", type=positive, help="of each topic in; without it those of the contract")
     add(
         "--processors",
         type=positive,
