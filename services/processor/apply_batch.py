@@ -1,6 +1,5 @@
 """The one screen that orders every effect of a batch: ledger first, then projection, then the return that acknowledges it."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -90,8 +89,7 @@ class ApplyBatch:
         self._projection = projection
         self._catalogue = catalogue
         self._streak_source = streak_source
-        self._lanes = asyncio.Semaphore(lanes_max)
-        self._turns = Turns(self._apply_parts, records_max)
+        self._turns = Turns(self._apply_parts, records_max, lanes_max)
         self._users = UsersInMemory(users_in_memory_max)
         self._erased = ErasedUsers()
         self.retries = Retries()
@@ -106,9 +104,10 @@ class ApplyBatch:
         `Halt` before the first record of a flood of bad ones: what is before it is applied, and the ledger says that the
         partition is stopped.
 
-        What waits meanwhile in partitions of the same number is applied in one transaction with it, if nothing is wrong with any of it.
+        What waits meanwhile behind it and in other partitions is applied in one transaction with it, if nothing is wrong with any of it.
         """
-        await self._turns.take(Part(batch.partition, batch.records, batch.start, batch.end, batch.given_up))
+        more = batch.more
+        await self._turns.take(Part.of(batch), (lambda most: Part.of(more(most))) if more is not None else None)
 
     def forget_users(self) -> None:
         """Forgets the states that are kept in memory, when others begin to work on these users."""
@@ -116,21 +115,20 @@ class ApplyBatch:
 
     async def _apply_parts(self, waiting: Sequence[Waiting]) -> None:
         """Applies parts in one transaction, or one by one."""
-        async with self._lanes:
-            if not (waiting := still_wanted(waiting)):
-                return
-            await self._at_step("fetched")
-            started = monotonic()
-            parts = [each.part for each in waiting]
-            together = len(parts) > 1 and await self._apply_together(parts)
-            for each in waiting:
-                if not together:
-                    try:
-                        await self._apply_before_flood(each.part)
-                    except (Fenced, Halt) as error:
-                        each.error = error
-                each.done = True
-            observe_parts([each.part for each in waiting if each.error is None], monotonic() - started)
+        if not (waiting := still_wanted(waiting)):
+            return
+        await self._at_step("fetched")
+        started = monotonic()
+        parts = [each.part for each in waiting]
+        together = len(parts) > 1 and await self._apply_together(parts)
+        for each in waiting:
+            if not together:
+                try:
+                    await self._apply_before_flood(each.part)
+                except (Fenced, Halt) as error:
+                    each.error = error
+            each.done = True
+        observe_parts([each.part for each in waiting if each.error is None], monotonic() - started)
 
     async def _apply_together(self, parts: Sequence[Part]) -> bool:
         """Applies parts of several partitions in one transaction. False, and nothing is done, when one of them has to go its own way."""

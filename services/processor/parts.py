@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.adapters.kafka.records import PartitionId, Record, never
+from services.adapters.kafka.records import Batch, PartitionId, Record, never
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,11 @@ class Part:
     end: int
     given_up: Callable[[], bool] = never
     """Whether its partition is given up: then it need not be begun."""
+
+    @classmethod
+    def of(cls, batch: Batch) -> "Part":
+        """A batch as one part."""
+        return cls(batch.partition, batch.records, batch.start, batch.end, batch.given_up)
 
     def split(self, offset: int) -> tuple["Part", "Part"]:
         """The part before an offset inside it, and the part from there on."""

@@ -28,6 +28,7 @@ from .settings import (
     SESSION_TIMEOUT_S,
     WorkerSettings,
 )
+from .shares import Held, Shares
 from .stretch import Fetched, Stretch
 from .topic_ids import topic_ids
 
@@ -84,6 +85,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         self._left = self._settings.records_in_memory_max
         self._crowded = False
         self._shares: dict[Any, int] = {}
+        self._sharing = Shares(self._settings.records_in_memory_max, self._settings.batch_size_max)
         self._room = _Room(self)
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
@@ -191,19 +193,16 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
     def _count(self) -> None:
         """Once half of the memory is in use, or more waits than it holds, each partition may have its share of it and no more: aiokafka
         takes from the first partition that has room, again and again, and the others would stand still until that one had nothing left."""
-        running = {tp: stretch for tp, stretch in list(self.stretches.items()) if not stretch.stopped}
-        waiting = {tp: stretch.outstanding + self._behind(tp, stretch) for tp, stretch in running.items()}
-        outstanding, limit = sum(s.outstanding for s in running.values()), self._settings.records_in_memory_max
+        held = {
+            tp: Held(stretch.outstanding, self._behind(tp, stretch), stretch.taken)
+            for tp, stretch in list(self.stretches.items())
+            if not stretch.stopped
+        }
+        outstanding, limit = sum(each.outstanding for each in held.values()), self._settings.records_in_memory_max
         self._left = limit - outstanding
-        self._crowded = 2 * outstanding >= limit or sum(waiting.values()) > limit
+        self._crowded = 2 * outstanding >= limit or sum(each.waiting for each in held.values()) > limit
         if self._crowded:
-            self._shares = self._shares_of(waiting, limit)
-
-    def _shares_of(self, waiting: Mapping[Any, int], limit: int) -> dict[Any, int]:
-        """Of the memory, by what waits in each partition: so they are through at about the same time, and a user's events of all topics are
-        applied close to each other. A partition with little is not left without any."""
-        total, least = max(1, sum(waiting.values())), max(1, limit // (4 * len(waiting)))
-        return {tp: min(self._outstanding_max, max(least, limit * n // total)) for tp, n in waiting.items()}
+            self._shares = self._sharing.of(held)
 
     def _behind(self, tp: Any, stretch: Stretch) -> int:
         """Offsets that have not been taken yet, as far as the last fetch has told."""

@@ -55,6 +55,32 @@ class _Lane:
         self.task: asyncio.Task[None] | None = None
 
 
+class _Work:
+    """What a lane has given its handler so far, for one batch."""
+
+    def __init__(self, partition: PartitionId, lane: _Lane) -> None:
+        self._partition = partition
+        self._lane = lane
+        self.pieces = [lane.waiting.popleft()]
+        self.size = len(self.pieces[0][0].records)
+
+    @property
+    def end(self) -> int:
+        """Up to which offset."""
+        return self.pieces[-1][0].end
+
+    def more(self, most: int) -> Batch:
+        """All of it, with what waits in the lane, up to so many records."""
+        lane, pieces = self._lane, self.pieces
+        while not lane.stretch.stopped and lane.waiting and self.size + len(lane.waiting[0][0].records) <= most:
+            pieces.append(lane.waiting.popleft())
+            self.size += len(pieces[-1][0].records)
+        first = pieces[0][0]
+        records = first.records if len(pieces) == 1 else [record for piece, _ in pieces for record in piece.records]
+        applied_to = lane.stretch.applied_to
+        return Batch(self._partition, records, applied_to, self.end, first.generation, lambda: lane.leaving, self.more)
+
+
 class Lanes:
     """All lanes of a worker. Every method runs on the event loop."""
 
@@ -151,7 +177,7 @@ class Lanes:
                 await lane.arrived.wait()
                 lane.arrived.clear()
                 while lane.waiting:
-                    await self._apply(partition, lane, self._take(lane))
+                    await self._apply(partition, lane)
         except BaseException as error:  # noqa: BLE001 - whatever it is, somebody must hear of it
             self._ended(partition, lane, error)
 
@@ -170,28 +196,18 @@ class Lanes:
         else:
             self._keeper.broken(error)
 
-    def _take(self, lane: _Lane) -> list[_Piece]:
-        """The next pieces to apply together: what has gathered while the last batch was applied, up to one full batch."""
-        pieces = [lane.waiting.popleft()]
-        size = len(pieces[0][0].records)
-        while lane.waiting and size + len(lane.waiting[0][0].records) <= self._batch_size_max:
-            size += len(lane.waiting[0][0].records)
-            pieces.append(lane.waiting.popleft())
-        return pieces
-
-    async def _apply(self, partition: PartitionId, lane: _Lane, pieces: list[_Piece]) -> None:
-        stretch = lane.stretch
-        first, last = pieces[0][0], pieces[-1][0]
-        records = first.records if len(pieces) == 1 else [record for piece, _ in pieces for record in piece.records]
+    async def _apply(self, partition: PartitionId, lane: _Lane) -> None:
+        """Applies the next pieces together: what has gathered while the last batch was applied, up to one full batch, and what the handler
+        asks for besides."""
+        work, stretch = _Work(partition, lane), lane.stretch
         lane.handling = True
         try:
-            batch = Batch(partition, records, stretch.applied_to, last.end, first.generation, lambda: lane.leaving)
-            await self._handle(batch)
+            await self._handle(work.more(self._batch_size_max))
         finally:
             lane.handling = False
-        stretch.applied_to = last.end
-        stretch.finished += len(records)
+        stretch.applied_to = work.end
+        stretch.finished += work.size
         self.last_batch_at[partition] = time.time()
-        for _, acknowledge in pieces:
+        for _, acknowledge in work.pieces:
             acknowledge()
-        self._keeper.applied(partition, stretch, len(records))
+        self._keeper.applied(partition, stretch, work.size)

@@ -71,6 +71,9 @@ class Batch:
     generation: int
     given_up: Callable[[], bool] = never
     """Whether the partition is given up: what has not been begun need not be, and may end with `Fenced`."""
+    more: Callable[[int], Batch] | None = None
+    """The same batch with what has come behind it meanwhile, up to so many records in all. From then on it is the batch that the handler
+    has to apply; a handler that begins late has a larger one so."""
 
 
 @dataclass(frozen=True, slots=True)

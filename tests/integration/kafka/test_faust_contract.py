@@ -37,7 +37,7 @@ def test_the_versions_are_those_that_were_read() -> None:
         (
             BatchConsumerThread, driver.AIOKafkaConsumerThread,
             {"_account", "_assignment", "_behind", "_count", "_end_stretches", "_is_settled", "_limit_of", "_room_of", "_seek_from",
-             "_shares_of", "_state_of", "_take", "_topic_ids", "_wake", "_with_room", "freed", "has_room", "is_held_back", "position_of",
+             "_state_of", "_take", "_topic_ids", "_wake", "_with_room", "freed", "has_room", "is_held_back", "position_of",
              "seek_from", "topic_ids"},
         ),
         (BatchConsumer, driver.Consumer, {"applied_to", "confirmed", "hold", "is_held_back", "out_of_range", "seek_from",

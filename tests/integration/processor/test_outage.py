@@ -38,6 +38,7 @@ class AwayAtFirst(BatchLedger):
 async def test_the_first_lane_that_is_through_after_an_outage_brings_the_others_back(
     pool: Pool, projection: Projection, live_catalogue: CatalogueWatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.processor.turns.LITTLE_RECORDS", 1)  # each part has a lane of its own
     ledger = AwayAtFirst(pool, partition_of)
     apply = ApplyBatch(ledger, projection, live_catalogue, lanes_max=LANES)
     true_sleep, sleepers = apply.retries.sleep, 0

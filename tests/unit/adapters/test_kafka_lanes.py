@@ -85,6 +85,56 @@ async def test_pieces_that_gather_are_applied_together_up_to_the_limit() -> None
     await lanes.drop()
 
 
+@given(cuts=st.sets(st.integers(1, 99), max_size=30), asked=st.lists(st.integers(1, 60), min_size=1, max_size=5))
+def test_whatever_more_a_handler_asks_for_the_batches_cover_the_log_once(cuts: set[int], asked: list[int]) -> None:
+    async def run() -> None:
+        diary, stretch = Diary(), Stretch(0, 0)
+
+        async def handle(batch: Batch) -> None:
+            await settle(3)  # more comes meanwhile
+            for most in asked:
+                before = len(batch.records)
+                assert batch.more is not None
+                batch = batch.more(most)
+                assert before <= len(batch.records) <= max(before, most)
+            diary.batches.append(batch)
+
+        lanes = Lanes(handle, diary, batch_size_max=10)
+        edges = [0, *sorted(cuts), 100]
+        for start, end in pairwise(edges):
+            offer(lanes, diary, fetched(stretch, start, end))
+            await settle(1)
+        await settle(len(edges) * 8)
+        assert [record.offset for batch in diary.batches for record in batch.records] == list(range(100))
+        assert [end for _, end in diary.ends()][:-1] == [start for start, _ in diary.ends()][1:]
+        assert diary.acknowledged == edges[1:]
+        assert stretch.outstanding == 0
+        await lanes.drop()
+
+    asyncio.run(run())
+
+
+async def test_a_lane_that_is_let_go_gives_its_handler_no_more() -> None:
+    diary, stretch = Diary(), Stretch(0, 0)
+    sizes: list[int] = []
+
+    async def handle(batch: Batch) -> None:
+        await diary.gate.wait()
+        assert batch.more is not None
+        sizes.append(len(batch.more(10).records))
+
+    lanes = Lanes(handle, diary, batch_size_max=10)
+    diary.gate.clear()
+    offer(lanes, diary, fetched(stretch, 0, 2))
+    await settle()
+    offer(lanes, diary, fetched(stretch, 2, 5))
+    leaving = asyncio.create_task(lanes.let_go({P}, 1.0))
+    await settle()
+    diary.gate.set()
+    assert await leaving == {P: 2}
+    assert sizes == [2]
+
+
 @given(cuts=st.sets(st.integers(1, 99), max_size=30), limit=st.integers(1, 60))
 def test_however_the_log_is_cut_the_batches_cover_it_once(cuts: set[int], limit: int) -> None:
     async def run() -> None:
