@@ -5,7 +5,11 @@ from datetime import timedelta
 from typing import Self
 
 LOCAL_PARTITIONS = 4
-"""Partitions unless a deployment sets more: enough to see several at work on one machine."""
+"""Partitions of a topic out, unless a deployment sets more: enough to see several at work on one machine."""
+
+LEARNING_PARTITIONS = 12
+"""Partitions of each topic in, the same for all, so that a user's events have one number everywhere. The more there are, the more events
+of each user a batch of one number holds, and a user is written once for all of them; 1, 2, 3, 4, 6 or 12 processors have equal parts."""
 
 LEARNING_RETENTION = timedelta(days=35)
 """As long as the event log, so that whatever can still count can still be replayed."""
@@ -62,6 +66,7 @@ def _learning(name: str, producer: str, description: str) -> Topic:
         producers=(producer,),
         consumers=("missions processor",),
         retention=LEARNING_RETENTION,
+        partitions=LEARNING_PARTITIONS,
     )
 
 

@@ -39,7 +39,7 @@ from .stall import StallWatch
 COLLECT_AFTER_OBJECTS = 3_000_000
 """Containers more than were freed: above what the largest usual batch holds at once."""
 
-LOOKBACK = 1000
+LOOKBACK = 400
 """Records of a partition that are read again at least when it is sought, to tell Redis of them. What a killed worker had committed and not
 told is its last batch; what it could not tell while Redis was away is known to nobody then, and most of it is among these."""
 

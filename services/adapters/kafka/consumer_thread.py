@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import aiokafka
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
@@ -36,6 +37,10 @@ _log = logging.getLogger(__name__)
 
 COMMIT_TIMEOUT_S: Final = 5.0
 """Kafka's committed offset is for lag tools only: no commit may hold up a rebalance or the end of the process."""
+
+ASSIGNORS: Final = (RangePartitionAssignor, RoundRobinPartitionAssignor)
+"""A user's events lie in partitions of one number: by ranges, one worker has that number of all topics, however many workers there are.
+The second is for a group in which some know nothing else yet: a group takes what all of its members have."""
 
 WORTH_A_LOOK: Final = 1 / 8
 """Of a partition's share of the memory: with less room than this it is not asked for more."""
@@ -90,12 +95,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         settings = self._settings
-        self._assignor = RoundRobinPartitionAssignor
+        self._assignor = RangePartitionAssignor
         consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
             client_id=settings.client_id,
             group_id=settings.group,
-            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            partition_assignment_strategy=ASSIGNORS,
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mission_events import LearningData, encode_event
+from mission_events.topics import LEARNING_PARTITIONS
 from services.adapters.kafka.producer import Publisher, partition_for
 from services.adapters.kafka.reader import read_from
 from services.adapters.tokens import TokenKind, TokenSettings
@@ -52,7 +53,7 @@ async def test_one_event_goes_into_its_topic_under_its_users_key(
     assert answer.json() == {"outcomes": [{"index": 0, "outcome": "accepted", "id": sent["id"]}]}
     [(partition, value)] = await records_of(addresses, f"{topic_prefix}learning.xp-earned", user)
     assert value == body
-    assert partition == partition_for(user.encode(), 4)
+    assert partition == partition_for(user.encode(), LEARNING_PARTITIONS)
 
 
 async def test_each_event_of_a_batch_has_its_own_outcome(

@@ -65,6 +65,21 @@ async def test_workers_that_join_and_leave_lose_nothing_and_repeat_nothing(
     assert first_seen.revoked
 
 
+async def test_one_worker_has_partitions_of_one_number_of_all_topics(bootstrap: str, make_topic: MakeTopic) -> None:
+    topics = [await make_topic(partitions=4), await make_topic(partitions=4)]
+    group, ledger = new_group(), Ledger()
+    async with (
+        running(bootstrap, topics, ledger, group=group) as one,
+        running(bootstrap, topics, ledger, group=group) as two,
+        running(bootstrap, topics, ledger, group=group) as three,
+    ):
+        workers = (one, two, three)
+        await until(lambda: sorted(len(worker.assignment()) for worker in workers) == [2, 2, 4], "they share")
+        for worker in workers:
+            numbers = Counter(partition.partition for partition in worker.assignment())
+            assert set(numbers.values()) == {2}
+
+
 class Slow(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
     """A member that takes its time to let go of its partitions: so long the others of its group wait in JoinGroup."""
 
