@@ -18,6 +18,7 @@ from mode.threads import WorkerThread
 from typing_extensions import override
 
 from .clients import pace
+from .lean_records import AS_READ
 from .records import PartitionId
 from .settings import (
     FETCH_BYTES_MAX,
@@ -104,6 +105,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
+            value_deserializer=AS_READ,
             max_poll_records=settings.batch_size_max,
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             fetch_max_wait_ms=FETCH_WAIT_MAX_MS,
