@@ -39,12 +39,18 @@ _log = logging.getLogger(__name__)
 COMMIT_TIMEOUT_S: Final = 5.0
 """Kafka's committed offset is for lag tools only: no commit may hold up a rebalance or the end of the process."""
 
-ASSIGNORS: Final = (RangePartitionAssignor, RoundRobinPartitionAssignor)
-"""A user's events lie in partitions of one number: by ranges, one worker has that number of all topics, however many workers there are.
-The second is for a group in which some know nothing else yet: a group takes what all of its members have."""
-
 WORTH_A_LOOK: Final = 1 / 8
 """Of a partition's share of the memory: with less room than this it is not asked for more."""
+
+
+class ByNumber(RangePartitionAssignor):  # type: ignore[misc] # aiokafka's classes are untyped here
+    """A user's events lie in partitions of one number: by ranges, one worker has that number of all topics, however many workers there are.
+
+    It goes by the name of the one that workers had before, so that old and new ones are one group: whoever leads it divides. Two assignors
+    beside each other are no way, as aiokafka 0.14 sends a JoinGroup for each, and members then wait for each other for ever.
+    """
+
+    name = RoundRobinPartitionAssignor.name
 
 
 class _Room:
@@ -96,12 +102,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         settings = self._settings
-        self._assignor = RangePartitionAssignor
+        self._assignor = ByNumber
         consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
             client_id=settings.client_id,
             group_id=settings.group,
-            partition_assignment_strategy=ASSIGNORS,
+            partition_assignment_strategy=[ByNumber],
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",

@@ -78,6 +78,8 @@ async def test_one_worker_has_partitions_of_one_number_of_all_topics(bootstrap: 
         for worker in workers:
             numbers = Counter(partition.partition for partition in worker.assignment())
             assert set(numbers.values()) == {2}
+            coordinator: Any = worker._app.consumer._thread._consumer._coordinator  # type: ignore[union-attr]
+            assert len(coordinator._assignors) == 1, "aiokafka sends a JoinGroup for each, and a group may never gather"
 
 
 class Slow(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
