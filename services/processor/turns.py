@@ -66,9 +66,9 @@ class Turns:
         once, no two of them with partitions of one number."""
         self._apply = apply
         self._records_max = records_max
-        self._turns_left = self._turns_max = turns_max
+        self._turns_left = turns_max
         self._waiting: dict[int, list[Waiting]] = {}
-        """By number; the number that has waited longest comes first."""
+        """By number."""
         self._busy: set[int] = set()
         self._later: asyncio.TimerHandle | None = None
 
@@ -95,9 +95,17 @@ class Turns:
     def _wait(self, waiting: Waiting) -> None:
         self._waiting.setdefault(waiting.part.partition.partition, []).append(waiting)
 
+    def _since(self, number: int) -> float:
+        """When the first of what waits in this number began to."""
+        return min(each.since for each in self._waiting[number])
+
+    def _free(self) -> list[int]:
+        """The numbers in which something waits and nothing is under way, that which has waited longest first."""
+        return sorted((number for number in self._waiting if number not in self._busy), key=self._since)
+
     def _give(self) -> None:
         """Gives turns, as long as there are any, to the numbers that have waited longest."""
-        while self._turns_left and (free := [number for number in self._waiting if number not in self._busy]):
+        while self._turns_left and (free := self._free()):
             if self._is_little(free):
                 break
             group = self._pick(free[0], self._records_max, [])
@@ -112,10 +120,10 @@ class Turns:
     def _is_little(self, free: Sequence[int]) -> bool:
         """Whether what waits in these numbers may wait for the end of a turn; it is looked at again when it has waited long enough."""
         waiting = [each for number in free for each in self._waiting[number]]
-        if self._turns_left == self._turns_max or sum(len(each.part.records) for each in waiting) >= LITTLE_RECORDS:
+        if not self._busy or sum(len(each.part.records) for each in waiting) >= LITTLE_RECORDS:
             return False
         loop = asyncio.get_running_loop()
-        until = min(each.since for each in waiting) + LITTLE_SECONDS
+        until = self._since(free[0]) + LITTLE_SECONDS
         if until > loop.time() and self._later is None:
             self._later = loop.call_at(until, self._look_again)
         return until > loop.time()

@@ -89,6 +89,37 @@ async def test_no_more_turns_at_once_than_allowed_and_who_waited_longest_is_next
     assert applied.turns == [["a"], ["b"], ["c"], ["d"]]
 
 
+async def test_a_number_that_has_waited_longer_is_not_overtaken_by_one_that_was_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.processor.turns.OTHERS_RECORDS_MAX", 0)
+    monkeypatch.setattr("services.processor.turns.LITTLE_RECORDS", 1)
+    turns: list[str] = []
+    ends = {name: asyncio.Event() for name in "abcde"}
+
+    async def apply(waiting: Sequence[Waiting]) -> None:
+        [each] = waiting
+        turns.append(each.part.partition.topic)
+        await ends[each.part.partition.topic].wait()
+        each.done = True
+
+    async def settle() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    take = Turns(apply, 10, 2).take
+    tasks = []
+    for name, number in (("a", 0), ("b", 1), ("c", 2), ("d", 3), ("e", 0)):
+        tasks.append(asyncio.create_task(take(part(name, number=number))))
+        await settle()
+    for name in "bacde":
+        ends[name].set()
+        await settle()
+    await asyncio.gather(*tasks)
+
+    assert turns == ["a", "b", "c", "d", "e"]
+
+
 async def test_little_waits_for_the_turn_under_way_and_is_applied_with_what_comes_until_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
