@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mission_events.binary import Headers, binary_attributes, is_json
 from mission_events.envelope import SPEC_VERSION, Envelope
@@ -18,6 +18,7 @@ from mission_events.missions import (
     MissionEnvelope,
     event_id,
 )
+from mission_events.plain import dict_validator
 from mission_events.problems import (
     explain_model_error,
     explain_parse_error,
@@ -55,6 +56,9 @@ FRAMING_BYTE = b"\x00"
 
 E = TypeVar("E", Event, OutEvent)
 
+_Attributes = Mapping[str, Any]
+"""The fields of an `Envelope` by name, checked."""
+
 
 class _RefusedError(Exception):
     """Ends the decoding of one record; never leaves this module."""
@@ -66,10 +70,17 @@ class _RefusedError(Exception):
 class _Decoder(Generic[E]):
     """Decodes one language: the events of one direction."""
 
-    def __init__(self, union: Any, models: Mapping[str, type[Envelope]], make: Callable[..., E]) -> None:
-        self._parse = TypeAdapter[Any](union).validator.validate_json
-        self._parse_envelope = TypeAdapter(Envelope).validator.validate_json
-        self._data_models = {name: _data_model(model) for name, model in models.items()}
+    def __init__(
+        self, union: Any, models: Mapping[str, type[Envelope]], make: Callable[..., E], *, plain_data: bool
+    ) -> None:
+        """`plain_data`: whether `make` takes the data as a dict, and not as its model."""
+        self._parse = dict_validator(union, 2 if plain_data else 1).validate_json
+        envelope = dict_validator(Envelope, 1)
+        self._parse_envelope, self._check_attributes = envelope.validate_json, envelope.validate_python
+        self._parse_data = {
+            name: dict_validator(_data_model(model), 1 if plain_data else 0).validate_json
+            for name, model in models.items()
+        }
         self._make: Callable[..., E] = make
 
     def decode(
@@ -86,10 +97,10 @@ class _Decoder(Generic[E]):
         except _RefusedError as refused:
             return refused.rejected
         if data is None:
-            return UnknownType(envelope.id, envelope.source, envelope.type, envelope.subject, time)
-        return self._make(envelope.id, envelope.source, envelope.type, envelope.subject, time, data)
+            return UnknownType(envelope["id"], envelope["source"], envelope["type"], envelope["subject"], time)
+        return self._make(envelope["id"], envelope["source"], envelope["type"], envelope["subject"], time, data)
 
-    def _structured(self, value: bytes) -> tuple[Envelope, Any]:
+    def _structured(self, value: bytes) -> tuple[_Attributes, Any]:
         try:
             event = self._parse(value)
         except ValidationError as error:
@@ -97,23 +108,23 @@ class _Decoder(Generic[E]):
             if error.errors(include_url=False, include_input=False)[0]["loc"]:
                 raise _RefusedError(explain_model_error(error, skip=1)) from None
         else:
-            return event, event.data
+            return event, event["data"]
         try:  # it is no object, or of no type that is known here
             return self._parse_envelope(value), None
         except ValidationError as error:
             raise _RefusedError(explain_model_error(error)) from None
 
-    def _binary(self, value: bytes, attributes: Mapping[str, str]) -> tuple[Envelope, Any]:
+    def _binary(self, value: bytes, attributes: Mapping[str, str]) -> tuple[_Attributes, Any]:
         try:
-            envelope = Envelope.model_validate(attributes)
+            envelope = self._check_attributes(attributes)
         except ValidationError as error:
             note = " (Binary mode: attributes are ce_ headers.)"
             raise _RefusedError(explain_model_error(error, note=note)) from None
-        model = self._data_models.get(envelope.type)
-        if model is None:
+        parse = self._parse_data.get(envelope["type"])
+        if parse is None:
             return envelope, None
         try:
-            return envelope, model.model_validate_json(value)
+            return envelope, parse(value)
         except ValidationError as error:
             _refuse_if_not_json(value, error)
             raise _RefusedError(explain_model_error(error, prefix=("data",))) from None
@@ -141,25 +152,25 @@ def _refuse_if_not_json(value: bytes, error: ValidationError) -> None:
         raise _RefusedError(explain_parse_error(value, first["msg"])) from None
 
 
-def _check_envelope(envelope: Envelope, record_timestamp: datetime | None) -> datetime:
+def _check_envelope(envelope: _Attributes, record_timestamp: datetime | None) -> datetime:
     """The event's time in UTC, after the checks that the models cannot make."""
     try:
-        time = parse_time(envelope.time)
+        time = parse_time(envelope["time"])
     except (ValueError, OverflowError):
-        what = f"{shown(envelope.time)} is not in the calendar"
+        what = f"{shown(envelope['time'])} is not in the calendar"
         raise _RefusedError(reject(Reason.BAD_TIME, "/time", what)) from None
-    content_type = envelope.datacontenttype
+    content_type = envelope["datacontenttype"]
     if content_type is not None and not is_json(content_type):
         what = f"{shown(content_type)} is not a JSON media type"
         raise _RefusedError(reject(Reason.BAD_DATA_CONTENT_TYPE, "/datacontenttype", what))
     if record_timestamp is not None:
         ahead = time - record_timestamp
         if ahead > MAX_AHEAD:
-            what = f"{envelope.time} is more than 5 minutes after the record's timestamp"
+            what = f"{envelope['time']} is more than 5 minutes after the record's timestamp"
             what = f"{what}, {record_timestamp.isoformat()}"
             raise _RefusedError(reject(Reason.TIME_IN_FUTURE, "/time", what))
         if ahead < -MAX_BEHIND:
-            what = f"{envelope.time} is more than 35 days before the record's timestamp"
+            what = f"{envelope['time']} is more than 35 days before the record's timestamp"
             what = f"{what}, {record_timestamp.isoformat()}"
             raise _RefusedError(reject(Reason.TIME_TOO_OLD, "/time", what))
     return time
@@ -172,8 +183,8 @@ def _data_model(event: type[Envelope]) -> type[BaseModel]:
     return model
 
 
-_IN: _Decoder[Event] = _Decoder(LearningEnvelope, LEARNING_EVENTS, Event)
-_OUT: _Decoder[OutEvent] = _Decoder(MissionEnvelope, MISSION_EVENTS, OutEvent)
+_IN: _Decoder[Event] = _Decoder(LearningEnvelope, LEARNING_EVENTS, Event, plain_data=True)
+_OUT: _Decoder[OutEvent] = _Decoder(MissionEnvelope, MISSION_EVENTS, OutEvent, plain_data=False)
 
 
 def decode(value: bytes | None, headers: Headers = (), *, record_timestamp: datetime) -> Event | UnknownType | Rejected:

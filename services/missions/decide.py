@@ -88,7 +88,7 @@ def decide(
     is_derived = streak_source is StreakSource.DERIVED
     for recorded in events:
         event = recorded.event
-        event_type, at, data = event.type, event.time, event.data.__dict__
+        event_type, at, data = event.type, event.time, event.fields
         if is_derived and streaks.is_foreign(event_type, event.source):
             decision.outcomes.append(Outcome.UNMATCHED)
             continue

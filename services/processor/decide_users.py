@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from mission_events import QuestionAnswered
 from services.adapters.ledger.batch import BatchTransaction, LoggedEvent, PartitionKey
 from services.adapters.ledger.writer import UserChange
 from services.adapters.projection import EncodedState
 from services.missions.announcements import assigned, completed
 from services.missions.catalogue import Catalogue, UnknownMission
 from services.missions.decide import Decision, decide
+from services.missions.fields import QUESTION_ANSWERED
 from services.missions.profile import Completed
 from services.missions.progress import Outcome
 from services.missions.state import QuestionRecord, UserState, encode_state
@@ -140,10 +140,10 @@ async def _load_questions(
 ) -> dict[str, dict[str, QuestionRecord]]:
     keys = sorted(
         {
-            (e.event.subject, e.event.data.question_id)
+            (event.subject, event.fields["question_id"])
             for group in groups
-            for e in group
-            if type(e.event.data) is QuestionAnswered
+            for event in (logged.event for logged in group)
+            if event.type == QUESTION_ANSWERED
         }
     )
     found: dict[str, dict[str, QuestionRecord]] = {}

@@ -17,7 +17,7 @@ partitions = st.lists(st.lists(st.integers(0, 20), max_size=8), min_size=1, max_
 
 def logged(partition: int, seconds: list[int]) -> list[LoggedEvent]:
     data = xp(1)
-    event = Event("e", "test", "learning.xp-earned.v1", "ann", NOON, data)
+    event = Event("e", "test", "learning.xp-earned.v1", "ann", NOON, data.__dict__)
     return [
         LoggedEvent(event, "topic", partition, offset, NOON + timedelta(seconds=second))
         for offset, second in enumerate(seconds)

@@ -43,7 +43,7 @@ def at(text: str) -> datetime:
 def event(data: LearningData, time: datetime = NOON, *, user: str = USER, id: str | None = None) -> Event:  # noqa: A002
     """An event as the codec decodes it."""
     event_type = LEARNING_TYPES[type(data)]
-    return Event(id or f"event-{next(_numbers)}", "test", event_type, user, time, data)
+    return Event(id or f"event-{next(_numbers)}", "test", event_type, user, time, data.__dict__)
 
 
 def recorded(data: LearningData, time: datetime = NOON, *, late_by: timedelta = timedelta(0)) -> Recorded:

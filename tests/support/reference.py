@@ -78,7 +78,7 @@ class Example:
         data = DEFAULTS[told["type"]].model_copy(update=told["data"])
         data = type(data).model_validate(data.model_dump())  # an example with a wrong field or value is no example
         assert set(told["data"]) <= set(type(data).model_fields), told
-        event = Event(f"event-{time.isoformat()}", "reference", told["type"], USER, time, data)
+        event = Event(f"event-{time.isoformat()}", "reference", told["type"], USER, time, data.__dict__)
         decision: Decision = decide(self._state, [Recorded(event, time)], self._questions, catalogue)
         self._state = decision.state
         self._questions |= decision.answered

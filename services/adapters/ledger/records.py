@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from mission_events import Event, LessonCompleted, XpEarned
+from mission_events import Event
+from services.missions.fields import LESSON_COMPLETED, XP_EARNED
 from services.missions.profile import NOTHING_COMPLETED, Completed
 
 from .columns import numbers, texts
@@ -42,15 +43,16 @@ class _Lesson:
     first: datetime
     accuracy: float | None
 
-    def add(self, at: datetime, data: LessonCompleted) -> None:
+    def add(self, at: datetime, data: Mapping[str, Any]) -> None:
         """One more completion."""
-        self.chapter = max(self.chapter, (at, data.chapter_id))
-        self.unit = max(self.unit, (at, data.unit_id))
-        self.lesson_type = max(self.lesson_type, (at, data.lesson_type))
+        self.chapter = max(self.chapter, (at, data["chapter_id"]))
+        self.unit = max(self.unit, (at, data["unit_id"]))
+        self.lesson_type = max(self.lesson_type, (at, data["lesson_type"]))
         self.times += 1
         self.first = min(self.first, at)
-        if data.accuracy is not None:
-            self.accuracy = data.accuracy if self.accuracy is None else max(self.accuracy, data.accuracy)
+        accuracy = data["accuracy"]
+        if accuracy is not None:
+            self.accuracy = accuracy if self.accuracy is None else max(self.accuracy, accuracy)
 
 
 async def write_records(connection: Connection, events: Sequence[HasEvent]) -> Mapping[EventKey, Completed]:
@@ -59,9 +61,8 @@ async def write_records(connection: Connection, events: Sequence[HasEvent]) -> M
     Returns the events that completed a chapter or a unit which their user had not completed before. Rows are locked in one
     order, so that lanes which meet in a user do not block each other for good.
     """
-    # The models' metaclass makes `isinstance` slow.
-    await _log_xp(connection, [e.event for e in events if type(e.event.data) is XpEarned])
-    lessons = [e.event for e in events if type(e.event.data) is LessonCompleted]
+    await _log_xp(connection, [e.event for e in events if e.event.type == XP_EARNED])
+    lessons = [e.event for e in events if e.event.type == LESSON_COMPLETED]
     await _record_lessons(connection, lessons)
     return await _record_completions(connection, lessons)
 
@@ -70,13 +71,13 @@ async def _log_xp(connection: Connection, events: Sequence[Event]) -> None:
     if not events:
         return
     ordered = sorted(events, key=lambda event: event.subject)  # neighbours share pages of the index
-    earned = [event.data for event in ordered if type(event.data) is XpEarned]
+    earned = [event.fields for event in ordered]
     await connection.execute(
         _SQL["log_xp"],
         texts([event.subject for event in ordered]),
         [event.time for event in ordered],
-        numbers([data.amount for data in earned]),
-        texts([data.xp_source for data in earned]),
+        numbers([data["amount"] for data in earned]),
+        texts([data["xp_source"] for data in earned]),
         texts([event.source for event in ordered]),
         texts([event.id for event in ordered]),
     )
@@ -85,15 +86,14 @@ async def _log_xp(connection: Connection, events: Sequence[Event]) -> None:
 async def _record_lessons(connection: Connection, events: Sequence[Event]) -> None:
     folded: dict[tuple[str, str, str], _Lesson] = {}
     for event in events:
-        data, at = event.data, event.time
-        if type(data) is LessonCompleted:
-            key = (event.subject, data.language, data.lesson_id)
-            lesson = folded.get(key)
-            if lesson is None:
-                told = (at, data.chapter_id), (at, data.unit_id), (at, data.lesson_type)
-                folded[key] = _Lesson(*told, 1, at, data.accuracy)
-            else:
-                lesson.add(at, data)
+        data, at = event.fields, event.time
+        key = (event.subject, data["language"], data["lesson_id"])
+        lesson = folded.get(key)
+        if lesson is None:
+            told = (at, data["chapter_id"]), (at, data["unit_id"]), (at, data["lesson_type"])
+            folded[key] = _Lesson(*told, 1, at, data["accuracy"])
+        else:
+            lesson.add(at, data)
     if not folded:
         return
     ordered = sorted(folded.items(), key=lambda item: item[0])
@@ -113,14 +113,13 @@ async def _record_lessons(connection: Connection, events: Sequence[Event]) -> No
 async def _record_completions(connection: Connection, events: Sequence[Event]) -> Mapping[EventKey, Completed]:
     first: dict[tuple[str, str, str, str], tuple[datetime, EventKey]] = {}
     for event in events:
-        data = event.data
-        if type(data) is LessonCompleted:
-            told = ("chapter", data.chapter_id, data.chapter_progress), ("unit", data.unit_id, data.unit_progress)
-            for kind, content, progress in told:
-                if progress is not None and progress >= WHOLE:
-                    key = (event.subject, data.language, kind, content)
-                    at, by = first.setdefault(key, (event.time, (event.source, event.id)))
-                    first[key] = (min(at, event.time), by)
+        data = event.fields
+        for kind in ("chapter", "unit"):
+            progress = data[f"{kind}_progress"]
+            if progress is not None and progress >= WHOLE:
+                key = (event.subject, data["language"], kind, data[f"{kind}_id"])
+                at, by = first.setdefault(key, (event.time, (event.source, event.id)))
+                first[key] = (min(at, event.time), by)
     if not first:
         return {}
     ordered = sorted(first)

@@ -53,7 +53,7 @@ def test_an_event_is_decoded_with_its_time_in_utc() -> None:
         type="learning.xp-earned.v1",
         subject="user-42",
         time=datetime(2026, 11, 22, 8, 0, 0, 250_000, tzinfo=UTC),
-        data=XpEarned(amount=20, xp_source="lesson"),
+        fields={"amount": 20, "xp_source": "lesson", "language": None},
     )
 
 
