@@ -26,6 +26,9 @@ SAMPLE_USERS = 300
 PEER_PARTITIONS = 8
 """Of the peers' single topic: more than any of them uses at once here."""
 
+REFRESHES_PER_SECOND = 2
+"""Of a bar: at rich's ten, drawing it takes a fortieth of a core from whoever is measured."""
+
 PROCESSOR_KEEPS = "Postgres + Redis, position in the same transaction; each event counts once after kill -9"
 TWO_KEEP = "the same; both share the partitions, and the machine's two cores with all servers"
 AGENT_KEEPS = "Postgres + Redis, Kafka's offset on a timer; what fails is acknowledged"
@@ -164,7 +167,7 @@ def bar(console: Console, what: str, total: int) -> Iterator[Callable[[int], Non
         TextColumn("{task.fields[rate]:>8}/s"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, refresh_per_second=REFRESHES_PER_SECOND) as progress:
         task = progress.add_task(what, total=total, rate="")
 
         def told(done: int) -> None:

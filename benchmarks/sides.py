@@ -22,7 +22,9 @@ from .machine import Load, Meter
 from .sql import queries
 from .world import Side, World, connected, processes
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.1
+"""Between two looks at how far a side is: each takes part of a millisecond of it, and its clock is wrong by up to so much at both ends."""
+
 STALL_SECONDS = 60.0
 """Without progress for this long, the run has failed: a start takes a few seconds, a batch well under one."""
 

@@ -9,7 +9,6 @@ import msgspec
 from mission_events.learning import LEARNING_TYPES, LearningData
 from mission_events.missions import MissionData
 
-
 _DATA_MODELS: Mapping[str, type[LearningData]] = {name: model for model, name in LEARNING_TYPES.items()}
 
 _encode = msgspec.json.Encoder().encode

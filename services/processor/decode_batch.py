@@ -44,10 +44,13 @@ async def decode_batch(partition: PartitionId, records: Iterable[Record]) -> Dec
     """Decodes each record against its own Kafka timestamp, so that a replay decides the same."""
     found = Decoded()
     topic, number = partition
+    timestamp, recorded_at = 0, record_time(0)
     for place, record in enumerate(records):
         if place % RECORDS_AT_A_STRETCH == 0:
             await asyncio.sleep(0)
-        recorded_at = record_time(record.timestamp)
+        if record.timestamp != timestamp:  # neighbours often have the same, and then share what it means
+            timestamp = record.timestamp
+            recorded_at = record_time(timestamp)
         result = decode(record.value, record.headers, record_timestamp=recorded_at)
         if isinstance(result, Event):
             found.events.append(LoggedEvent(result, topic, number, record.offset, recorded_at))

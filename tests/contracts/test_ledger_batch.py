@@ -38,7 +38,7 @@ def ledger(ledger_pool: Pool) -> BatchLedger:
 
 
 def logged(offset: int, event_id: str, at: datetime = NOW, partition: int = 0) -> LoggedEvent:
-    return LoggedEvent(Event(event_id, "test", f"{XP}.v1", "ann", at, xp(5)), XP, partition, offset, NOW)
+    return LoggedEvent(Event(event_id, "test", f"{XP}.v1", "ann", at, xp(5).__dict__), XP, partition, offset, NOW)
 
 
 async def log(transaction: BatchTransaction, *events: LoggedEvent) -> list[int]:
