@@ -168,10 +168,11 @@ class BatchTransaction(UserWriter):
             async with self.savepoint():
                 left = iter(first.items())
                 while some := list(islice(left, COPY_ROWS_MAX)):
-                    rows = [
+                    # One after the other as the driver takes them: while a row is made and taken it is in the cache.
+                    rows = (
                         (*key, e.event.subject, e.event.type, e.event.time, e.recorded_at, e.topic, e.partition, e.offset, e.event.raw_data)
                         for key, e in some
-                    ]  # fmt: skip
+                    )  # fmt: skip
                     await self._connection.copy_records_to_table("event_log", records=rows, columns=EVENT_LOG)
         except asyncpg.UniqueViolationError:
             return await self._log_unknown(unique)
