@@ -57,6 +57,8 @@ class Curve:
     point: Callable[[int], Point]
     is_flat: bool = False
     """Whether it must stay within `FLAT`."""
+    events: int = 1
+    """So many times the events of a place of another curve: where all are applied before a second processor is at work, nothing is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ CURVES = (
     Curve("missions", "open missions a user", (1, 5, 15, 50), lambda n: Point(missions=for_everybody(n))),
     Curve("batch", "records a batch, at most", (100, 1000, 4000, 10_000, 30_000), lambda n: Point(tuning=Tuning(batch_size_max=n))),
     Curve("partitions", "partitions a topic", (1, 4, 12, 24), lambda n: Point(partitions=n)),
-    Curve("processors", "processors", (1, 2), lambda n: Point(tuning=Tuning(processors=n))),
+    Curve("processors", "processors", (1, 2), lambda n: Point(tuning=Tuning(processors=n)), events=6),
 )  # fmt: skip
 
 
@@ -207,11 +209,12 @@ async def _run(curve: Curve, value: int, world: World, arguments: argparse.Names
     point = curve.point(value)
     side = await create_side(f"{curve.name}_{value}", world, point.missions, point.partitions)
     every = max(point.users // ACTIVE_USERS, 1)
-    stream = Stream(arguments.events, point.users, 1, datetime.now(UTC), active_every=every)
+    events = arguments.events * curve.events
+    stream = Stream(events, point.users, 1, datetime.now(UTC), active_every=every)
     title = f"{curve.name} {value:,}"
     with bar(console, f"{title}: issued", point.users) as told:
         await issue_to(side, range(point.users), stream.since, told)
-    with bar(console, f"{title}: published", arguments.events) as told:
+    with bar(console, f"{title}: published", events) as told:
         filled = await publish(stream, side, told=told)
     before = await count_writes(side)
     with bar(console, f"{title}: applied", filled.whole.records) as told:
@@ -259,7 +262,12 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--only", nargs="+", choices=names, default=names, metavar="CURVE", help=f"which curves: {', '.join(names)}")
     add("--runs", type=positive, default=3, help="runs of each, on fresh servers; medians are told (%(default)s)")
-    add("--events", type=positive, default=100_000, help="events at each place (%(default)s)")
+    add(
+        "--events",
+        type=positive,
+        default=100_000,
+        help="events at each place, and six times as many for each number of processors (%(default)s)",
+    )
     add("--up-to", type=positive, default=10**9, help="leave out places beyond this: a million users take minutes")
     add("--results", type=Path, default=RESULTS, help="folder for figures and charts (%(default)s)")
     return parser.parse_args()

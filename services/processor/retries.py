@@ -6,8 +6,9 @@ from contextlib import suppress
 from time import monotonic
 
 RETRY_SECONDS_FIRST = 0.05
-RETRY_SECONDS_MAX = 5.0
-"""Waits between tries while a server is away: doubling, with jitter, so that lanes do not come back in step."""
+RETRY_SECONDS_MAX = 2.0
+"""Waits between tries while a server is away: doubling, with jitter, so that lanes do not come back in step. A try is one connection; how
+long the last wait is, learners wait longer for what happened during the outage."""
 
 
 class Retries:
