@@ -76,6 +76,11 @@ def test_a_field_that_was_not_sent_has_its_default() -> None:
     }
 
 
+def test_of_a_field_that_was_sent_twice_the_same_one_counts() -> None:
+    value = b'{"amount":1,"xp_source":"lesson","amount":5}'
+    assert dict_validator(XpEarned, 1).validate_json(value) == XpEarned.model_validate_json(value).__dict__
+
+
 def test_a_field_without_a_default_is_missed() -> None:
     with pytest.raises(ValidationError) as refused:
         dict_validator(LessonCompleted, 1).validate_json("{}")
