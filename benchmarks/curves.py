@@ -57,8 +57,8 @@ class Curve:
     point: Callable[[int], Point]
     is_flat: bool = False
     """Whether it must stay within `FLAT`."""
-    events: int = 1
-    """So many times the events of a place of another curve: where all are applied before a second processor is at work, nothing is told."""
+    event_factor: int = 1
+    """So many times the events of other curves: where all are applied before a second processor is at work, nothing is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ CURVES = (
     Curve("missions", "open missions a user", (1, 5, 15, 50), lambda n: Point(missions=for_everybody(n))),
     Curve("batch", "records a batch, at most", (100, 1000, 4000, 10_000, 30_000), lambda n: Point(tuning=Tuning(batch_size_max=n))),
     Curve("partitions", "partitions a topic", (1, 4, 12, 24), lambda n: Point(partitions=n)),
-    Curve("processors", "processors", (1, 2), lambda n: Point(tuning=Tuning(processors=n)), events=6),
+    Curve("processors", "processors", (1, 2), lambda n: Point(tuning=Tuning(processors=n)), event_factor=6),
 )  # fmt: skip
 
 
@@ -209,7 +209,7 @@ async def _run(curve: Curve, value: int, world: World, arguments: argparse.Names
     point = curve.point(value)
     side = await create_side(f"{curve.name}_{value}", world, point.missions, point.partitions)
     every = max(point.users // ACTIVE_USERS, 1)
-    events = arguments.events * curve.events
+    events = arguments.events * curve.event_factor
     stream = Stream(events, point.users, 1, datetime.now(UTC), active_every=every)
     title = f"{curve.name} {value:,}"
     with bar(console, f"{title}: issued", point.users) as told:

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ValidationError
 from mission_events.binary import Headers, binary_attributes, is_json
 from mission_events.envelope import SPEC_VERSION, Envelope
 from mission_events.events import Event, OutEvent, UnknownType
-from mission_events.learning import LEARNING_EVENTS, LEARNING_TYPES, LearningData, LearningEnvelope
+from mission_events.learning import LEARNING_EVENTS, LEARNING_MODELS, LEARNING_TYPES, LearningData, LearningEnvelope
 from mission_events.missions import (
     MISSION_EVENTS,
+    MISSION_MODELS,
     MISSION_TYPES,
     SOURCE,
     MissionData,
@@ -71,16 +72,13 @@ class _Decoder(Generic[E]):
     """Decodes one language: the events of one direction."""
 
     def __init__(
-        self, union: Any, models: Mapping[str, type[Envelope]], make: Callable[..., E], *, plain_data: bool
+        self, union: Any, models: Mapping[str, type[BaseModel]], make: Callable[..., E], data_levels: int
     ) -> None:
-        """`plain_data`: whether `make` takes the data as a dict, and not as its model."""
-        self._parse = dict_validator(union, 2 if plain_data else 1).validate_json
+        """`models` of the data, by event type. With `data_levels` 1 `make` takes the data as a dict, with 0 as its model."""
+        self._parse = dict_validator(union, 1 + data_levels).validate_json
         envelope = dict_validator(Envelope, 1)
         self._parse_envelope, self._check_attributes = envelope.validate_json, envelope.validate_python
-        self._parse_data = {
-            name: dict_validator(_data_model(model), 1 if plain_data else 0).validate_json
-            for name, model in models.items()
-        }
+        self._parse_data = {name: dict_validator(model, data_levels).validate_json for name, model in models.items()}
         self._make: Callable[..., E] = make
 
     def decode(
@@ -176,15 +174,8 @@ def _check_envelope(envelope: _Attributes, record_timestamp: datetime | None) ->
     return time
 
 
-def _data_model(event: type[Envelope]) -> type[BaseModel]:
-    model = event.model_fields["data"].annotation
-    if not isinstance(model, type) or not issubclass(model, BaseModel):
-        raise TypeError(f"{event.__name__}.data is not a model")
-    return model
-
-
-_IN: _Decoder[Event] = _Decoder(LearningEnvelope, LEARNING_EVENTS, Event, plain_data=True)
-_OUT: _Decoder[OutEvent] = _Decoder(MissionEnvelope, MISSION_EVENTS, OutEvent, plain_data=False)
+_IN: _Decoder[Event] = _Decoder(LearningEnvelope, LEARNING_MODELS, Event, data_levels=1)
+_OUT: _Decoder[OutEvent] = _Decoder(MissionEnvelope, MISSION_MODELS, OutEvent, data_levels=0)
 
 
 def decode(value: bytes | None, headers: Headers = (), *, record_timestamp: datetime) -> Event | UnknownType | Rejected:

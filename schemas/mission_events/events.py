@@ -6,10 +6,8 @@ from typing import Any
 
 import msgspec
 
-from mission_events.learning import LEARNING_TYPES, LearningData
+from mission_events.learning import LEARNING_MODELS, LearningData
 from mission_events.missions import MissionData
-
-_DATA_MODELS: Mapping[str, type[LearningData]] = {name: model for model, name in LEARNING_TYPES.items()}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -38,7 +36,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     @property
     def data(self) -> LearningData:
         """The data as the model of its type, made on each call."""
-        return _DATA_MODELS[self.type].model_construct(None, **self.fields)
+        return LEARNING_MODELS[self.type].model_construct(None, **self.fields)
 
     @property
     def raw_data(self) -> str:

@@ -168,3 +168,6 @@ LEARNING_TYPES: dict[type[LearningData], str] = {
     SessionStarted: "learning.session-started.v1",
 }
 """The event type by the model of its `data`."""
+
+LEARNING_MODELS: dict[str, type[LearningData]] = {event_type: model for model, event_type in LEARNING_TYPES.items()}
+"""The model of `data` by the event type."""

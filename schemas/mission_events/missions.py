@@ -175,6 +175,9 @@ MISSION_TYPES: dict[type[MissionData], str] = {
 }
 """The event type by the model of its `data`."""
 
+MISSION_MODELS: dict[str, type[MissionData]] = {event_type: model for model, event_type in MISSION_TYPES.items()}
+"""The model of `data` by the event type."""
+
 
 def event_id(data: MissionData) -> str:
     """The one id of an event out with this data: the grant's own, else a uuid5 of type and assignment."""

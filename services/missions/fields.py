@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from mission_events.learning import LEARNING_TYPES
+from mission_events.learning import LEARNING_MODELS
 
 LESSON_COMPLETED = "learning.lesson-completed.v1"
 XP_EARNED = "learning.xp-earned.v1"
@@ -58,7 +58,7 @@ def _field(schema: Mapping[str, Any]) -> Field:
 
 EVENT_FIELDS: Mapping[str, Mapping[str, Field]] = {
     event_type: {name: _field(schema) for name, schema in model.model_json_schema()["properties"].items()}
-    for model, event_type in LEARNING_TYPES.items()
+    for event_type, model in LEARNING_MODELS.items()
 }
 """The fields of each event type's data, as the event models declare them."""
 

@@ -140,10 +140,10 @@ async def _load_questions(
 ) -> dict[str, dict[str, QuestionRecord]]:
     keys = sorted(
         {
-            (event.subject, event.fields["question_id"])
+            (e.event.subject, e.event.fields["question_id"])
             for group in groups
-            for event in (logged.event for logged in group)
-            if event.type == QUESTION_ANSWERED
+            for e in group
+            if e.event.type == QUESTION_ANSWERED
         }
     )
     found: dict[str, dict[str, QuestionRecord]] = {}

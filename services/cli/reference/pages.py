@@ -241,14 +241,13 @@ def _measures(examples: _Examples) -> list[str]:
 
 
 def _events(examples: _Examples) -> list[str]:
-    models = {event_type: model for model, event_type in learning.LEARNING_TYPES.items()}
     fits("history facts", HISTORY_FIELDS, words.HISTORY_FACTS)
     found = [
         "# Events",
         "The types that an objective may name, and the fields of each that `where`, `break_on` and the measures may. A field that is not "
         "always told is optional. " + ABOUT_EXAMPLES,
     ]
-    for event_type, model in models.items():
+    for event_type, model in learning.LEARNING_MODELS.items():
         schema = model.model_json_schema()
         told = {
             name: f"{'' if name in schema['required'] else 'Optional. '}{value.get('description', '')}".strip()

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from mission_events.fields import EventModel
 from mission_events.learning import LearningEnvelope, LessonCompleted, XpEarned
 from mission_events.missions import MissionCompletedEvent
 from mission_events.plain import dict_validator
@@ -86,6 +87,25 @@ def test_a_field_without_a_default_is_missed() -> None:
         dict_validator(LessonCompleted, 1).validate_json("{}")
     required = [name for name, field in LessonCompleted.model_fields.items() if field.is_required()]
     assert faults(refused.value) == [((name,), "missing") for name in required]
+
+
+class Part(EventModel):
+    number: int
+
+
+class Pair(EventModel):
+    """A model that is used twice: pydantic defines it once, and refers to it."""
+
+    one: Part
+    other: Part | None = None
+
+
+def test_a_model_that_is_used_twice_is_a_dict_or_stays_a_model_as_any_other() -> None:
+    value = b'{"one":{"number":1},"other":{"number":2}}'
+    assert TypeAdapter(Pair).core_schema["type"] == "definitions"
+    assert dict_validator(Pair, 2).validate_json(value) == {"one": {"number": 1}, "other": {"number": 2}}
+    assert dict_validator(Pair, 1).validate_json(value) == {"one": Part(number=1), "other": Part(number=2)}
+    assert dict_validator(Pair, 0).validate_json(value) == Pair(one=Part(number=1), other=Part(number=2))
 
 
 def test_models_below_the_levels_stay_models() -> None:
