@@ -101,7 +101,7 @@ class Slow(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
 
 @asynccontextmanager
 async def member(bootstrap: str, topic: str, group: str, listener: Slow) -> AsyncIterator[None]:
-    """Another member of the group, which reads nothing."""
+    """Another member of the group, which reads nothing. It is not waited for: it starts only when the others have let it in."""
     consumer = aiokafka.AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id=group,
@@ -110,11 +110,12 @@ async def member(bootstrap: str, topic: str, group: str, listener: Slow) -> Asyn
         heartbeat_interval_ms=300,
     )
     consumer.subscribe([topic], listener=listener)
-    await consumer.start()
+    starting = asyncio.create_task(consumer.start())
     try:
         yield
     finally:
         listener.go_on.set()
+        await starting
         await consumer.stop()
 
 
