@@ -9,8 +9,9 @@ MISSIONS := $(BIN)/missions
 PYTEST := $(BIN)/python -m pytest
 # What pytest gets beside the suite's path: make test-unit ARGS="-k claim -x"
 ARGS ?=
-# Processes that `make test` shares its files among. Each has servers of its own.
-WORKERS ?= 2
+# Processes that `make test` shares its files among. Each has servers of its own. One more than the cores of a small machine: a third of
+# the time a test waits for somebody.
+WORKERS ?= 3
 
 .PHONY: help
 help: ## list the targets
