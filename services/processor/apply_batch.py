@@ -37,7 +37,8 @@ from .decode_batch import Decoded, dead_letter, decode_batch, in_order
 from .erased_users import ErasedUsers
 from .observe import observe_decision, observe_part, observe_parts
 from .parts import Part
-from .retries import Retries, Tries
+from .positions import AppliedUpTo, KnownPositions, NotTogether, behind, may_begin
+from .retries import Retries
 from .turns import Turns, Waiting, still_wanted
 from .users_in_memory import UsersInMemory
 
@@ -92,6 +93,7 @@ class ApplyBatch:
         self._turns = Turns(self._apply_parts, records_max, lanes_max)
         self._users = UsersInMemory(users_in_memory_max)
         self._erased = ErasedUsers()
+        self._positions = KnownPositions(ledger)
         self.retries = Retries()
         """Of batches that wait for a server, and of whoever else asks it."""
         self._at_step = at_step or _no_step
@@ -119,28 +121,53 @@ class ApplyBatch:
             return
         await self._at_step("fetched")
         started = monotonic()
-        parts = [each.part for each in waiting]
-        together = len(parts) > 1 and await self._apply_together(parts)
-        for each in waiting:
+        left = await self._leave_out_applied(waiting)
+        together = len(left) > 1 and await self._apply_together([each.part for each in left])
+        for each in left:
             if not together:
                 try:
                     await self._apply_before_flood(each.part)
                 except (Fenced, Halt) as error:
                     each.error = error
             each.done = True
-        observe_parts([each.part for each in waiting if each.error is None], monotonic() - started)
+        observe_parts([each.part for each in left if each.error is None], monotonic() - started)
+
+    async def _leave_out_applied(self, waiting: Sequence[Waiting]) -> list[Waiting]:
+        """Takes off what the ledger has applied before, and tells the projection of it again: every seek begins some records before the
+        ledger's position. Ends those that are behind what the ledger has lost. Returns what is left to do."""
+        parts = [each.part for each in waiting]
+        positions = await self.retries.until_answered(lambda: self._positions.look(parts), partial(self._failed, parts))
+        ahead = {part.partition: part.split(positions[part.partition]) for part in parts if part.is_begun(positions)}
+        if ahead:
+            await self._tell_again([before for before, _ in ahead.values()])
+        for each in waiting:
+            part = each.part
+            if part.partition in ahead:
+                each.part = ahead[part.partition][1]
+                each.done = each.part.start == each.part.end
+            elif positions.get(part.partition, part.start) < part.start:
+                each.error, each.done = behind(part, positions[part.partition]), True
+        return [each for each in waiting if not each.done]
+
+    async def _tell_again(self, parts: Sequence[Part]) -> None:
+        """The ledger has applied these parts; only the projection may lack what a killed worker could not tell it."""
+        decoded = [await decode_batch(part.partition, part.records) for part in parts]
+        users = sorted({logged.event.subject for each in decoded for logged in each.events})
+        states = await self.retries.until_answered(lambda: self._ledger.load_users(users), partial(self._failed, parts))
+        await self._project(_of_the_ledger(states))
 
     async def _apply_together(self, parts: Sequence[Part]) -> bool:
         """Applies parts of several partitions in one transaction. False, and nothing is done, when one of them has to go its own way."""
         try:
             await self._commit([await _piece(part) for part in parts])
-        except (_NotTogether, AppliedUpTo, Fenced, Flood, DecisionFailed, UnfitData):
+        except (NotTogether, AppliedUpTo, Fenced, Flood, DecisionFailed, UnfitData):
             return False
         return True
 
     async def _commit(self, pieces: Sequence[Piece]) -> None:
         """Applies pieces in one transaction, and tells memory and projection."""
         applied = await self._persist(pieces)
+        self._positions.moved([piece.part for piece in pieces])
         await self._at_step("committed")
         self._users.keep(applied.states)
         await self._project(applied)
@@ -158,22 +185,17 @@ class ApplyBatch:
 
     async def _stop(self, part: Part, position: int, flood: Flood) -> NoReturn:
         """Says in the ledger that the partition is stopped at this position; only an operator lets it go on."""
-        tries = self.retries.begin()
-        while True:
-            try:
-                async with self._ledger.transaction() as transaction:
-                    if await transaction.open_position(part.partition, position) != position:
-                        raise Fenced(f"{part.partition} moved away from {position}")
-                    of = transaction.of(part.partition)
-                    account = await of.letter_account()
-                    await of.save_brake(on_probation(account.brake, position))
-                    await of.stop_partition(StopReason.FLOOD, flood.detail, position)
-                tries.through()
-                break
-            except Exception as error:
-                if not is_passing(error):
-                    raise
-                await _wait([part], error, tries)
+
+        async def stop() -> None:
+            async with self._ledger.transaction() as transaction:
+                if await transaction.open_position(part.partition, position) != position:
+                    raise Fenced(f"{part.partition} moved away from {position}")
+                of = transaction.of(part.partition)
+                account = await of.letter_account()
+                await of.save_brake(on_probation(account.brake, position))
+                await of.stop_partition(StopReason.FLOOD, flood.detail, position)
+
+        await self.retries.until_answered(stop, partial(self._failed, [part]))
         raise Halt(StopReason.FLOOD.line(*part.partition, flood.detail))
 
     async def _apply(self, part: Part) -> None:
@@ -186,6 +208,13 @@ class ApplyBatch:
             await self._apply(after)
         except (DecisionFailed, UnfitData) as error:
             await self._halve(part, error)
+
+    def _failed(self, parts: Sequence[Part], error: Exception, seconds: float) -> None:
+        """The ledger did not answer; when it does, it may have lost what it had last confirmed."""
+        self._positions.forget()
+        metrics.BATCH_RETRIES.labels(type(error).__name__).inc()
+        names = ", ".join(str(part.partition) for part in parts)
+        logger.warning("batch_retry", partition=names, error=repr(error), wait_seconds=seconds)
 
     async def _persist(self, pieces: Sequence[Piece]) -> Applied:
         """Tries the transaction until it is committed, whatever passes by itself in between."""
@@ -207,7 +236,8 @@ class ApplyBatch:
                     mend = partial(self._ledger.ensure_days, days)
                 elif isinstance(error, UnknownMission) or is_passing(error):
                     mend = self._catalogue.load if isinstance(error, UnknownMission) else None
-                    await _wait([piece.part for piece in pieces], error, tries)
+                    self._failed([piece.part for piece in pieces], error, tries.seconds)
+                    await tries.wait()
                 else:
                     raise
 
@@ -225,7 +255,7 @@ class ApplyBatch:
 
     async def _transaction(self, pieces: Sequence[Piece]) -> Applied:
         async with self._ledger.transaction() as transaction:
-            if not await _may_begin(transaction, [piece.part for piece in pieces]):
+            if not await may_begin(transaction, [piece.part for piece in pieces]):
                 return await self._refresh(transaction, pieces[0].decoded)
             if erased := await self._erased.look(transaction):
                 pieces = [Piece(piece.part, piece.decoded.without(erased)) for piece in pieces]
@@ -250,8 +280,7 @@ class ApplyBatch:
 
     async def _refresh(self, transaction: BatchTransaction, decoded: Decoded) -> Applied:
         """The part was applied before, by an earlier delivery or a commit whose answer was lost: only the projection may lack it."""
-        states = await transaction.load_users({e.event.subject for e in decoded.events})
-        return Applied([(s.user_id, s.version, encode_state(s)) for s in states.values()], [])
+        return _of_the_ledger(await transaction.load_users({e.event.subject for e in decoded.events}))
 
     async def _load_cached(self, users: set[str]) -> dict[str, UserState]:
         """What memory knows of these users, and what the projection knows of the others."""
@@ -273,46 +302,12 @@ class ApplyBatch:
             metrics.PROJECTION_FAILURES.labels("processor").inc()
 
 
-class _NotTogether(Exception):
-    """One of several parts was applied before: each has to go its own way."""
-
-
-class AppliedUpTo(Exception):
-    """The ledger's position is inside the part: by an earlier delivery, or by another worker a moment ago."""
-
-    def __init__(self, position: int) -> None:
-        super().__init__(f"applied up to {position}")
-        self.position = position
-
-
 class UnfitData(Exception):
     """The ledger can't hold some value of this part."""
 
 
 class _Contended(Exception):
     """Another lane holds a user that must be decided again."""
-
-
-async def _may_begin(transaction: BatchTransaction, parts: Sequence[Part]) -> bool:
-    """Locks the positions, and opens those of new partitions. False when the only part was applied before.
-
-    Raises `Fenced` when the ledger is behind a part, `AppliedUpTo` when it is inside the only one, and `_NotTogether`.
-    """
-    known = await transaction.lock_positions([part.partition for part in parts])
-    for part in parts:
-        at = known.get(part.partition)
-        if at is None:
-            at = await transaction.open_position(part.partition, part.start)
-        if at == part.start:
-            continue
-        if at is None or at < part.start:
-            raise Fenced(f"{part.partition} is at {at}, before {part.start}: the ledger went back")
-        if len(parts) > 1:
-            raise _NotTogether
-        if at < part.end:
-            raise AppliedUpTo(at)
-        return False
-    return True
 
 
 async def _decide_and_save(
@@ -357,12 +352,9 @@ async def _decide_on_locked(
     return decision
 
 
-async def _wait(parts: Sequence[Part], error: Exception, tries: Tries) -> None:
-    """Waits before the next try."""
-    metrics.BATCH_RETRIES.labels(type(error).__name__).inc()
-    names = ", ".join(str(part.partition) for part in parts)
-    logger.warning("batch_retry", partition=names, error=repr(error), wait_seconds=tries.seconds)
-    await tries.wait()
+def _of_the_ledger(states: Mapping[str, UserState]) -> Applied:
+    """These states for the projection, as the ledger has them."""
+    return Applied([(state.user_id, state.version, encode_state(state)) for state in states.values()], [])
 
 
 async def _piece(part: Part) -> Piece:

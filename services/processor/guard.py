@@ -14,7 +14,6 @@ import structlog
 from services.adapters import metrics
 from services.adapters.kafka.errors import KafkaProblem
 from services.adapters.kafka.records import Halt, LogState, PartitionId
-from services.adapters.ledger.connection import is_passing
 from services.adapters.ledger.partitions import Account, PartitionStore, PartitionTransaction
 from services.adapters.ledger.stops import StopReason
 
@@ -156,14 +155,8 @@ class PartitionGuard:
 
     async def retrying(self, event: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Asks the ledger until it answers."""
-        tries = self._retries.begin()
-        while True:
-            try:
-                answer = await ask()
-                tries.through()
-                return answer
-            except Exception as error:
-                if not is_passing(error):
-                    raise
-                logger.warning(event, error=repr(error), wait_seconds=tries.seconds)
-                await tries.wait()
+
+        def failed(error: Exception, seconds: float) -> None:
+            logger.warning(event, error=repr(error), wait_seconds=seconds)
+
+        return await self._retries.until_answered(ask, failed)

@@ -2,13 +2,22 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
+from typing import TypeVar
+
+from services.adapters.ledger.connection import is_passing
 
 RETRY_SECONDS_FIRST = 0.05
 RETRY_SECONDS_MAX = 2.0
 """Waits between tries while a server is away: doubling, with jitter, so that lanes do not come back in step. A try is one connection; how
 long the last wait is, learners wait longer for what happened during the outage."""
+
+Answer = TypeVar("Answer")
+
+Failed = Callable[[Exception, float], None]
+"""Hears of a try that failed, and about how many seconds the wait before the next one is."""
 
 
 class Retries:
@@ -22,6 +31,21 @@ class Retries:
     def begin(self) -> "Tries":
         """The tries of one piece of work."""
         return Tries(self)
+
+    async def until_answered(self, ask: Callable[[], Awaitable[Answer]], failed: Failed) -> Answer:
+        """Asks until there is an answer, whatever passes by itself in between. Raises what does not."""
+        tries = self.begin()
+        while True:
+            try:
+                answer = await ask()
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                failed(error, tries.seconds)
+                await tries.wait()
+            else:
+                tries.through()
+                return answer
 
     async def sleep(self, seconds: float) -> None:
         """Sleeps so long, or until somebody is through, but never less than the shortest wait."""

@@ -151,6 +151,59 @@ async def test_what_was_applied_before_is_passed_over_and_the_rest_counts(togeth
     assert await tally(pool, XP) == {"next_offset": 2, "applied": 2}
 
 
+async def test_what_a_seek_delivers_again_is_told_again_and_the_rest_is_one_transaction(
+    together: Together, pool: Pool, projection: Projection
+) -> None:
+    """Every seek begins before the ledger's position, in every partition: after it nothing would be applied together otherwise."""
+    xps, lessons = [event("ann", xp(amount)) for amount in (1, 2)], [event("ann", lesson()) for _ in range(2)]
+    await together(batch(XP, 0, event("bob", xp(1)), xps[0]), batch(LESSONS, 0, lessons[0]))
+    bob = await state_of(pool, "bob")
+    await projection.discard([("bob", bob.version)])
+
+    done = await together(batch(XP, 0, event("bob", xp(1)), *xps), batch(LESSONS, 0, *lessons))
+
+    assert done == [None, None]
+    assert together.transactions == 1
+    assert (await state_of(pool, "ann")).version == 2
+    assert await tally(pool, XP) == {"next_offset": 3, "applied": 3}
+    assert (await tally(pool, LESSONS))["next_offset"] == 2
+    assert (await projection.load(["bob"]))["bob"] == bob
+
+
+async def test_what_is_wholly_applied_before_is_told_again_and_moves_nothing(
+    together: Together, pool: Pool, projection: Projection
+) -> None:
+    first = event("ann", xp(1))
+    await together(batch(XP, 0, first))
+    ann = await state_of(pool, "ann")
+    await projection.discard([("ann", ann.version)])
+
+    done = await together(batch(XP, 0, first), batch(LESSONS, 0, event("bob", lesson())))
+
+    assert done == [None, None]
+    assert await state_of(pool, "ann") == ann
+    assert await tally(pool, XP) == {"next_offset": 1, "applied": 1}
+    assert (await projection.load(["ann"]))["ann"] == ann
+
+
+async def test_after_a_crash_what_the_ledger_has_lost_is_fenced_and_the_others_are_one_transaction(
+    together: Together, pool: Pool
+) -> None:
+    """Postgres may lose its last commits: in each partition or in some, and nobody is told but by the position."""
+    await together(batch(XP, 0, event("ann", xp(1))))
+
+    lost, *others = await together(
+        batch(XP, 5, event("ann", xp(2))),
+        batch(LESSONS, 0, event("ann", lesson())),
+        batch(ANSWERS, 0, event("ann", answer("q1", correct=True))),
+    )
+
+    assert isinstance(lost, Fenced)
+    assert others == [None, None]
+    assert together.transactions == 1
+    assert await tally(pool, XP) == {"next_offset": 1, "applied": 1}
+
+
 async def test_a_flood_stops_its_partition_alone(together: Together, pool: Pool) -> None:
     flood, other = await together(
         batch(XP, 0, event("ann", xp(5)), *[BAD] * (RUN_MAX + 1)), batch(LESSONS, 0, event("ann", lesson()))
