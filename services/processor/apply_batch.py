@@ -122,32 +122,39 @@ class ApplyBatch:
         await self._at_step("fetched")
         started = monotonic()
         left = await self._leave_out_applied(waiting)
-        together = len(left) > 1 and await self._apply_together([each.part for each in left])
-        for each in left:
+        together = len(left) > 1 and await self._apply_together([part for _, part in left])
+        for each, part in left:
             if not together:
                 try:
-                    await self._apply_before_flood(each.part)
+                    await self._apply_before_flood(part)
                 except (Fenced, Halt) as error:
                     each.error = error
             each.done = True
-        observe_parts([each.part for each in left if each.error is None], monotonic() - started)
+        observe_parts([each.part for each in waiting if each.error is None], monotonic() - started)
 
-    async def _leave_out_applied(self, waiting: Sequence[Waiting]) -> list[Waiting]:
-        """Takes off what the ledger has applied before, and tells the projection of it again: every seek begins some records before the
-        ledger's position. Ends those that are behind what the ledger has lost. Returns what is left to do."""
+    async def _leave_out_applied(self, waiting: Sequence[Waiting]) -> list[tuple[Waiting, Part]]:
+        """Ends those that are behind what the ledger has lost, and leaves out what it has applied before, as every seek begins some records
+        before the ledger's position: of that the projection is told again. Returns what is left to do of each; it may be offsets without a
+        record."""
         parts = [each.part for each in waiting]
         positions = await self.retries.until_answered(lambda: self._positions.look(parts), partial(self._failed, parts))
-        ahead = {part.partition: part.split(positions[part.partition]) for part in parts if part.is_begun(positions)}
-        if ahead:
-            await self._tell_again([before for before, _ in ahead.values()])
+        again: list[Part] = []
+        left: list[tuple[Waiting, Part]] = []
         for each in waiting:
             part = each.part
-            if part.partition in ahead:
-                each.part = ahead[part.partition][1]
-                each.done = each.part.start == each.part.end
-            elif positions.get(part.partition, part.start) < part.start:
-                each.error, each.done = behind(part, positions[part.partition]), True
-        return [each for each in waiting if not each.done]
+            at = positions.get(part.partition, part.start)
+            if at < part.start:
+                each.error, each.done = behind(part, at), True
+                continue
+            if at > part.start:
+                before, part = part.split(at)
+                again.append(before)
+            left.append((each, part))
+        if again:
+            await self._tell_again(again)
+        for each, part in left:
+            each.done = part.start == part.end
+        return [(each, part) for each, part in left if not each.done]
 
     async def _tell_again(self, parts: Sequence[Part]) -> None:
         """The ledger has applied these parts; only the projection may lack what a killed worker could not tell it."""

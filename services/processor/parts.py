@@ -1,6 +1,6 @@
 """Records of one partition that are applied together, and how they are divided."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from services.adapters.kafka.records import Batch, PartitionId, Record, never
@@ -21,10 +21,6 @@ class Part:
     def of(cls, batch: Batch) -> "Part":
         """A batch as one part."""
         return cls(batch.partition, batch.records, batch.start, batch.end, batch.given_up)
-
-    def is_begun(self, positions: Mapping[PartitionId, int]) -> bool:
-        """Whether the position of its partition is past its beginning. A position that is not told is not."""
-        return positions.get(self.partition, self.start) > self.start
 
     def split(self, offset: int) -> tuple["Part", "Part"]:
         """The part before an offset, and the part from there on; nothing is left for it when the offset is past the end."""

@@ -186,6 +186,20 @@ async def test_what_is_wholly_applied_before_is_told_again_and_moves_nothing(
     assert (await projection.load(["ann"]))["ann"] == ann
 
 
+async def test_where_nothing_but_transaction_markers_is_behind_what_was_applied_the_position_moves_past_them(
+    together: Together, pool: Pool
+) -> None:
+    first = event("ann", xp(1))
+    await together(batch(XP, 0, first))
+
+    assert await together(batch(XP, 0, first, end=3)) == [None]
+    assert await tally(pool, XP) == {"next_offset": 3, "applied": 1, "skipped": 2}
+
+    done = await together(batch(XP, 0, first, end=5), batch(LESSONS, 0, event("ann", lesson())))
+    assert done == [None, None]
+    assert await tally(pool, XP) == {"next_offset": 5, "applied": 1, "skipped": 4}
+
+
 async def test_after_a_crash_what_the_ledger_has_lost_is_fenced_and_the_others_are_one_transaction(
     together: Together, pool: Pool
 ) -> None:
