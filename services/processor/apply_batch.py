@@ -1,6 +1,7 @@
 """The one screen that orders every effect of a batch: ledger first, then projection, then the return that acknowledges it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -37,7 +38,7 @@ from .decode_batch import Decoded, dead_letter, decode_batch, in_order
 from .erased_users import ErasedUsers
 from .observe import observe_decision, observe_part, observe_parts
 from .parts import Part
-from .positions import AppliedUpTo, KnownPositions, NotTogether, behind, may_begin
+from .positions import AppliedUpTo, KnownPositions, behind, lock_beginnings
 from .retries import Retries
 from .turns import Turns, Waiting, still_wanted
 from .users_in_memory import UsersInMemory
@@ -157,17 +158,17 @@ class ApplyBatch:
         return [(each, part) for each, part in left if not each.done]
 
     async def _tell_again(self, parts: Sequence[Part]) -> None:
-        """The ledger has applied these parts; only the projection may lack what a killed worker could not tell it."""
+        """The ledger has applied these parts, by an earlier delivery or a commit whose answer was lost: only the projection may lack it."""
         decoded = [await decode_batch(part.partition, part.records) for part in parts]
         users = sorted({logged.event.subject for each in decoded for logged in each.events})
         states = await self.retries.until_answered(lambda: self._ledger.load_users(users), partial(self._failed, parts))
-        await self._project(_of_the_ledger(states))
+        await self._project(Applied([(s.user_id, s.version, encode_state(s)) for s in states.values()], []))
 
     async def _apply_together(self, parts: Sequence[Part]) -> bool:
         """Applies parts of several partitions in one transaction. False, and nothing is done, when one of them has to go its own way."""
         try:
             await self._commit([await _piece(part) for part in parts])
-        except (NotTogether, AppliedUpTo, Fenced, Flood, DecisionFailed, UnfitData):
+        except (AppliedUpTo, Fenced, Flood, DecisionFailed, UnfitData):
             return False
         return True
 
@@ -211,8 +212,9 @@ class ApplyBatch:
             await self._commit([await _piece(part)])
         except AppliedUpTo as known:
             before, after = part.split(known.position)
-            await self._apply(before)
-            await self._apply(after)
+            await self._tell_again([before])
+            if after.start < after.end:
+                await self._apply(after)
         except (DecisionFailed, UnfitData) as error:
             await self._halve(part, error)
 
@@ -258,12 +260,12 @@ class ApplyBatch:
         logger.error("record_unprocessable", partition=str(part.partition), offset=record.offset, exc_info=error)
         detail = f"The record is well-formed but can't be applied: {error}. Replay it when the cause is mended."
         letter = dead_letter(part.partition, record, UNPROCESSABLE, detail)
-        await self._project(await self._persist([Piece(part, Decoded(letters=[letter]))]))
+        with suppress(AppliedUpTo):  # its commit's answer was lost: the letter is kept
+            await self._commit([Piece(part, Decoded(letters=[letter]))])
 
     async def _transaction(self, pieces: Sequence[Piece]) -> Applied:
         async with self._ledger.transaction() as transaction:
-            if not await may_begin(transaction, [piece.part for piece in pieces]):
-                return await self._refresh(transaction, pieces[0].decoded)
+            await lock_beginnings(transaction, [piece.part for piece in pieces])
             if erased := await self._erased.look(transaction):
                 pieces = [Piece(piece.part, piece.decoded.without(erased)) for piece in pieces]
             for part, decoded in ((piece.part, piece.decoded) for piece in pieces):
@@ -284,10 +286,6 @@ class ApplyBatch:
             observe_part(piece.part.partition.topic, piece.decoded, advance.tally)
         observe_decision(decision, given.catalogue)
         return Applied(decision.for_projection, discard, decision.states)
-
-    async def _refresh(self, transaction: BatchTransaction, decoded: Decoded) -> Applied:
-        """The part was applied before, by an earlier delivery or a commit whose answer was lost: only the projection may lack it."""
-        return _of_the_ledger(await transaction.load_users({e.event.subject for e in decoded.events}))
 
     async def _load_cached(self, users: set[str]) -> dict[str, UserState]:
         """What memory knows of these users, and what the projection knows of the others."""
@@ -357,11 +355,6 @@ async def _decide_on_locked(
         # Left out are users whom another lane has created since: now there is a row to lock.
         left = await transaction.save([c for c in decision.changes if c.state.user_id in left])
     return decision
-
-
-def _of_the_ledger(states: Mapping[str, UserState]) -> Applied:
-    """These states for the projection, as the ledger has them."""
-    return Applied([(state.user_id, state.version, encode_state(state)) for state in states.values()], [])
 
 
 async def _piece(part: Part) -> Piece:

@@ -8,12 +8,8 @@ from services.adapters.ledger.batch import BatchLedger, BatchTransaction
 from .parts import Part
 
 
-class NotTogether(Exception):
-    """One of several parts was applied before: each has to go its own way."""
-
-
 class AppliedUpTo(Exception):
-    """The ledger's position is inside the part: by an earlier delivery, or by another worker a moment ago."""
+    """The ledger's position is inside a part or past it: by a commit whose answer was lost, or by another worker a moment ago."""
 
     def __init__(self, position: int) -> None:
         super().__init__(f"applied up to {position}")
@@ -48,10 +44,10 @@ class KnownPositions:
         return {PartitionId(*key): position for key, position in (await self._ledger.positions(unsure)).items()}
 
 
-async def may_begin(transaction: BatchTransaction, parts: Sequence[Part]) -> bool:
-    """Locks the positions, and opens those of new partitions. False when the only part was applied before.
+async def lock_beginnings(transaction: BatchTransaction, parts: Sequence[Part]) -> None:
+    """Locks the positions, and opens those of new partitions.
 
-    Raises `Fenced` when the ledger is behind a part, `AppliedUpTo` when it is inside the only one, and `NotTogether`.
+    Raises `Fenced` when the ledger is behind a part, and `AppliedUpTo` when it is ahead of one's beginning.
     """
     known = await transaction.lock_positions([part.partition for part in parts])
     for part in parts:
@@ -62,12 +58,7 @@ async def may_begin(transaction: BatchTransaction, parts: Sequence[Part]) -> boo
             continue
         if at is None or at < part.start:
             raise behind(part, at)
-        if len(parts) > 1:
-            raise NotTogether
-        if at < part.end:
-            raise AppliedUpTo(at)
-        return False
-    return True
+        raise AppliedUpTo(at)
 
 
 def behind(part: Part, position: int | None) -> Fenced:
